@@ -1,0 +1,239 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+)
+
+// decoder is what the reader of a format works with: it takes lines and hands
+// back events. The methods that emit return false when nobody listens any more;
+// the format's reader then returns.
+type decoder struct {
+	lines  *lines
+	stacks *Stacks
+	ledger *ledger
+	report *Report
+	now    time.Duration
+	// judged is the scan that report.Outstanding speaks of.
+	judged int32
+	seen   []bool // stacks that allocated
+	pids   map[int32]struct{}
+	seq    int64
+	yield  func(Event, error) bool
+	done   bool
+}
+
+func (d *decoder) emit(e Event) bool {
+	if d.done {
+		return false
+	}
+	if !d.yield(e, nil) {
+		d.done = true
+	}
+	return !d.done
+}
+
+// bad reports one record that could not be understood.
+func (d *decoder) bad(line int64, format string, args ...any) bool {
+	err := &SyntaxError{File: d.report.Name, Line: line, Msg: fmt.Sprintf(format, args...)}
+	d.report.Errors++
+	d.report.Warn("%v", err)
+	if !d.done && !d.yield(Event{}, err) {
+		d.done = true
+	}
+	return !d.done
+}
+
+// truncated notes that the log ends too early.
+func (d *decoder) truncated(format string, args ...any) {
+	d.report.Truncated = true
+	d.report.Warn("%s:%d: %s", d.report.Name, d.lines.n, fmt.Sprintf(format, args...))
+}
+
+// site counts a stack that allocated, and its process.
+func (d *decoder) site(stack StackID, pid int32) {
+	for int(stack) >= len(d.seen) {
+		d.seen = append(d.seen, make([]bool, int(stack)+1-len(d.seen))...)
+	}
+	if !d.seen[stack] {
+		d.seen[stack] = true
+		d.report.Sites++
+	}
+	if pid == 0 {
+		return
+	}
+	if _, ok := d.pids[pid]; !ok {
+		d.pids[pid] = struct{}{}
+		d.report.Processes++
+	}
+}
+
+func (d *decoder) born(e *Event) {
+	e.Op, e.Count, e.Seq = Alloc, 1, d.seq
+	if e.Time == 0 {
+		e.Time = d.now
+	}
+	d.seq++
+	d.report.Events++
+	d.report.Allocs++
+	d.report.AllocatedBytes += e.Size
+	d.report.Outstanding.Blocks++
+	d.report.Outstanding.Bytes += e.Size
+	d.site(e.Stack, e.PID)
+}
+
+func (d *decoder) died(e *Event) {
+	e.Op, e.Count = Free, 1
+	if e.Time == 0 {
+		e.Time = d.now
+	}
+	if e.Block >= 0 {
+		d.report.Outstanding.Blocks--
+		d.report.Outstanding.Bytes -= e.Size
+	}
+	if e.Flags&Inferred != 0 {
+		e.Seq = d.seq
+		d.report.LostFrees++
+		return
+	}
+	e.Seq = d.seq
+	d.seq++
+	d.report.Events++
+	d.report.Frees++
+	if e.Block < 0 {
+		d.report.OrphanFrees++
+	}
+}
+
+// alloc emits the birth of a block at e.Addr with e.Size, e.Stack, e.PID, e.Line
+// and so on; it fills in the rest. If the address is still taken, the block that
+// held it is freed first, as an inferred free.
+func (d *decoder) alloc(e Event) bool {
+	block, lost, wasLive := d.ledger.alloc(e.PID, e.Addr, e.Size, e.Stack)
+	if wasLive {
+		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
+			Time: e.Time, PID: e.PID, TID: e.TID, Comm: e.Comm, Line: e.Line}
+		d.died(&f)
+		if !d.emit(f) {
+			return false
+		}
+	}
+	e.Block = block
+	d.born(&e)
+	return d.emit(e)
+}
+
+// free emits the death of the block at e.Addr; it fills in what is freed.
+func (d *decoder) free(e Event) bool {
+	b, ok := d.ledger.free(e.PID, e.Addr)
+	e.Block = -1
+	if ok {
+		e.Block, e.Size, e.Stack = b.block, b.size, b.stack
+	}
+	d.died(&e)
+	return d.emit(e)
+}
+
+// allocClass and freeClass are for formats whose frees name only the stack and
+// the size of what they free: the oldest such block is taken.
+func (d *decoder) allocClass(e Event) bool {
+	e.Block = d.ledger.allocClass(e.Stack, e.Size)
+	d.born(&e)
+	return d.emit(e)
+}
+
+func (d *decoder) freeClass(e Event) bool {
+	b, ok := d.ledger.freeClass(e.Stack, e.Size)
+	e.Flags |= Approximate
+	e.Block = b
+	if !ok {
+		e.Size = 0
+	}
+	d.died(&e)
+	return d.emit(e)
+}
+
+// outstanding emits one entry of a report or snapshot: e.Count blocks of e.Size
+// bytes in all from e.Stack.
+func (d *decoder) outstanding(e Event) bool {
+	e.Op, e.Seq, e.Block = Outstanding, d.seq, d.ledger.born
+	d.ledger.born += e.Count
+	d.seq++
+	d.report.Events++
+	d.report.Records++
+	if e.Scan != d.judged {
+		d.judged = e.Scan
+		d.report.Outstanding = Amount{}
+	}
+	d.report.Outstanding.Blocks += e.Count
+	d.report.Outstanding.Bytes += e.Size
+	d.site(e.Stack, e.PID)
+	return d.emit(e)
+}
+
+// oracle records the log's own check and warns where it fails.
+func (d *decoder) oracle(name, expected, got string) {
+	o := &Oracle{Name: name, Expected: expected, Got: got, OK: expected == got}
+	d.report.Oracle = o
+	if !o.OK {
+		d.report.Warn("%s: %s says %s, the records add up to %s: the log is incomplete or jumbled",
+			d.report.Name, name, expected, got)
+	}
+}
+
+// logSource is a Source over a file in a line format.
+type logSource struct {
+	dec    *decoder
+	format *Format
+	closer io.Closer
+	read   bool
+}
+
+func (s *logSource) Stacks() *Stacks { return s.dec.stacks }
+func (s *logSource) Report() *Report { return s.dec.report }
+func (s *logSource) Close() error    { return s.closer.Close() }
+
+func (s *logSource) Events() iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		d := s.dec
+		if s.read {
+			yield(Event{}, fmt.Errorf("%s: the events of a source can be read once", d.report.Name))
+			return
+		}
+		s.read = true
+		d.yield = yield
+		err := s.format.read(d)
+		d.report.Lines = d.lines.n
+		if d.done {
+			return
+		}
+		if d.lines.tooLong > 0 {
+			d.report.Errors += d.lines.tooLong
+			d.report.Warn("%s:%d: %d lines longer than %d bytes skipped (the last of them here)",
+				d.report.Name, d.lines.lastTooLong, d.lines.tooLong, maxLine)
+		}
+		if err == nil {
+			err = s.readError()
+		}
+		if err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// readError returns the error that ended the input, unless it is a plain end or
+// damage behind which what was read is still good.
+func (s *logSource) readError() error {
+	err := s.dec.lines.err
+	switch {
+	case err == nil, err == io.EOF:
+		return nil
+	case errors.Is(err, io.ErrUnexpectedEOF), isDamage(err):
+		s.dec.truncated("the compressed data end early or are damaged (%v); what came before is used", err)
+		return nil
+	}
+	return fmt.Errorf("%s: %w", s.dec.report.Name, err)
+}

@@ -1,0 +1,76 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// Format describes one log format and reads it.
+type Format struct {
+	// Name is what --format takes.
+	Name string
+	// Title says in a few words what it is.
+	Title string
+	Class Class
+	// Produce is the command that makes such a log.
+	Produce string
+
+	// sniff looks at the first bytes of a file (after decompression) and returns
+	// "" if they are of this format, else why not.
+	sniff func(head []byte) string
+	// read reads all of d.lines and emits events. An error means that nothing
+	// after it can be used; damage to single records goes to d.bad.
+	read func(d *decoder) error
+}
+
+// formats in the order in which detection tries them: those with a magic first,
+// then those whose lines may stand between other output.
+var formats = []Format{
+}
+
+// Formats lists what can be read, in the order of detection.
+func Formats() []Format { return append([]Format(nil), formats...) }
+
+// choose finds the format by name, or by looking at the head of the file.
+func choose(file string, head []byte, name string) (*Format, error) {
+	if name != "" && name != "auto" {
+		var names []string
+		for i := range formats {
+			if formats[i].Name == name {
+				return &formats[i], nil
+			}
+			names = append(names, formats[i].Name)
+		}
+		return nil, fmt.Errorf("unknown format %q: use auto or one of %s", name, strings.Join(names, ", "))
+	}
+	if len(bytes.TrimSpace(head)) == 0 {
+		return nil, &FormatError{File: file, Msg: "is empty: no log to read"}
+	}
+	var why []string
+	for i := range formats {
+		reason := formats[i].sniff(head)
+		if reason == "" {
+			return &formats[i], nil
+		}
+		why = append(why, fmt.Sprintf("%s: %s", formats[i].Name, reason))
+	}
+	return nil, &FormatError{File: file, Msg: "unknown format (name it with --format if you know it)\n  " + strings.Join(why, "\n  ")}
+}
+
+// headLines calls f for each whole line of the head of a file until f returns
+// true, and reports whether it did.
+func headLines(head []byte, f func(line []byte) bool) bool {
+	head = bytes.TrimPrefix(head, []byte("\xef\xbb\xbf"))
+	for len(head) > 0 {
+		line, rest, found := bytes.Cut(head, []byte{'\n'})
+		if !found && len(head) == peekSize {
+			return false
+		}
+		if f(bytes.TrimSuffix(line, []byte{'\r'})) {
+			return true
+		}
+		head = rest
+	}
+	return false
+}

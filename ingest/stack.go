@@ -1,0 +1,211 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/ianlancetaylor/demangle"
+)
+
+// StackID names a call stack in a [Stacks] table; 0 is "no stack known".
+type StackID uint32
+
+// FrameID names a frame in a [Stacks] table.
+type FrameID uint32
+
+// Frame is one entry of a call stack. What the log did not say is zero.
+type Frame struct {
+	// Function is demangled and normalised (see [NormalizeSymbol]).
+	Function string
+	// Module is the path of the program, library or kernel module.
+	Module string
+	File   string
+	Line   int
+	// Address is the offset in Module where that is known, else the code's
+	// address in the process.
+	Address uint64
+	// Inlined says that the frame has no code of its own: the next frame
+	// contains it.
+	Inlined bool
+}
+
+// String gives the frame the way a reader of stack traces expects it.
+func (f Frame) String() string {
+	var b strings.Builder
+	if f.Function != "" {
+		b.WriteString(f.Function)
+	} else {
+		b.WriteString("0x")
+		b.WriteString(strconv.FormatUint(f.Address, 16))
+	}
+	switch {
+	case f.File != "":
+		b.WriteString(" (")
+		b.WriteString(path.Base(f.File))
+		if f.Line > 0 {
+			b.WriteString(":")
+			b.WriteString(strconv.Itoa(f.Line))
+		}
+		b.WriteString(")")
+	case f.Module != "":
+		b.WriteString(" (in ")
+		b.WriteString(path.Base(f.Module))
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+// Stacks stores each frame and each call stack once. Stacks are innermost frame
+// first. It is not safe for use by several goroutines at once.
+type Stacks struct {
+	frames  []Frame
+	byFrame map[Frame]FrameID
+	stacks  [][]FrameID // [0] is the empty stack
+	byStack map[string]StackID
+	key     []byte
+}
+
+// NewStacks returns a table that holds only the empty stack, 0.
+func NewStacks() *Stacks {
+	return &Stacks{
+		byFrame: map[Frame]FrameID{},
+		stacks:  [][]FrameID{nil},
+		byStack: map[string]StackID{"": 0},
+	}
+}
+
+// Frame returns the id of f, storing it at first sight.
+func (s *Stacks) Frame(f Frame) FrameID {
+	if id, ok := s.byFrame[f]; ok {
+		return id
+	}
+	id := FrameID(len(s.frames))
+	s.frames = append(s.frames, f)
+	s.byFrame[f] = id
+	return id
+}
+
+// Stack returns the id of the call stack of these frames, innermost first,
+// storing a copy at first sight.
+func (s *Stacks) Stack(frames []FrameID) StackID {
+	s.key = s.key[:0]
+	for _, f := range frames {
+		s.key = binary.LittleEndian.AppendUint32(s.key, uint32(f))
+	}
+	if id, ok := s.byStack[string(s.key)]; ok {
+		return id
+	}
+	id := StackID(len(s.stacks))
+	s.stacks = append(s.stacks, append([]FrameID(nil), frames...))
+	s.byStack[string(s.key)] = id
+	return id
+}
+
+// Len is the number of stacks, the empty one included.
+func (s *Stacks) Len() int { return len(s.stacks) }
+
+// NumFrames is the number of different frames.
+func (s *Stacks) NumFrames() int { return len(s.frames) }
+
+// FrameAt returns the frame of an id that this table gave out.
+func (s *Stacks) FrameAt(id FrameID) Frame { return s.frames[id] }
+
+// FrameIDs returns the frames of a stack, innermost first; nil for the empty
+// stack and for an id that the table does not hold. The slice must not be changed.
+func (s *Stacks) FrameIDs(id StackID) []FrameID {
+	if int(id) >= len(s.stacks) {
+		return nil
+	}
+	return s.stacks[id]
+}
+
+// Frames returns a copy of the frames of a stack, innermost first.
+func (s *Stacks) Frames(id StackID) []Frame {
+	ids := s.FrameIDs(id)
+	frames := make([]Frame, len(ids))
+	for i, f := range ids {
+		frames[i] = s.frames[f]
+	}
+	return frames
+}
+
+// NormalizeSymbol brings a symbol as some tool prints it into the one form that
+// all readers use, so that the same function from different tools and builds has
+// one name: demangled, without "+0x10/0x20" offset, "@@VERSION", compiler
+// suffixes (.isra.0, .constprop.0, .part.0, .cold) and [abi:...] tags.
+func NormalizeSymbol(sym string) string {
+	s := strings.TrimSpace(sym)
+	if i := strings.LastIndex(s, "+0x"); i > 0 && isOffset(s[i+3:]) {
+		s = s[:i]
+	}
+	if i := strings.Index(s, "@"); i > 0 && !strings.ContainsAny(s[:i], "(<") {
+		s = s[:i]
+	}
+	s = trimCompilerSuffix(s)
+	if strings.HasPrefix(s, "_Z") || strings.HasPrefix(s, "_R") || strings.HasPrefix(s, "__Z") {
+		s = demangle.Filter(s)
+	}
+	for {
+		i := strings.Index(s, "[abi:")
+		if i < 0 {
+			return s
+		}
+		j := strings.IndexByte(s[i:], ']')
+		if j < 0 {
+			return s
+		}
+		s = s[:i] + s[i+j+1:]
+	}
+}
+
+// isOffset reports whether s is HEX or HEX/0xHEX.
+func isOffset(s string) bool {
+	off, size, found := strings.Cut(s, "/0x")
+	return isHex(off) && (!found || isHex(size))
+}
+
+func isHex(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i] | 0x20; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func trimCompilerSuffix(s string) string {
+	for _, suffix := range [...]string{".isra.", ".constprop.", ".part.", ".cold", ".lto_priv.", ".llvm."} {
+		if i := strings.Index(s, suffix); i > 0 {
+			s = s[:i]
+		}
+	}
+	return s
+}
+
+// IsAllocator reports whether a frame belongs to the allocator itself or to the
+// tool that watched it, so that it says nothing about who allocated.
+func IsAllocator(f Frame) bool {
+	switch f.Function {
+	case "malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc", "pvalloc",
+		"kmemleak_alloc", "kmalloc", "kmalloc_trace", "kmalloc_order", "kmalloc_array", "kzalloc", "krealloc", "kvmalloc_node",
+		"kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_alloc_lru", "kmem_cache_alloc_trace", "kmem_cache_alloc_node_trace",
+		"kmem_cache_zalloc", "slab_post_alloc_hook", "kmemleak_alloc_recursive", "slab_alloc", "slab_alloc_node", "__alloc_pages":
+		return true
+	}
+	switch {
+	case strings.HasPrefix(f.Function, "operator new"),
+		strings.HasPrefix(f.Function, "__kmalloc"),
+		strings.HasPrefix(f.Function, "__kmem_cache_alloc"),
+		strings.HasPrefix(f.Function, "__interceptor_"),
+		strings.HasPrefix(f.Function, "kmalloc_large"),
+		strings.HasPrefix(f.Function, "kmem_cache_alloc_"):
+		return true
+	}
+	if strings.HasSuffix(f.File, "vg_replace_malloc.c") {
+		return true
+	}
+	m := path.Base(f.Module)
+	return strings.HasPrefix(m, "vgpreload_") || strings.HasPrefix(m, "libheaptrack_")
+}
