@@ -1,0 +1,203 @@
+package tokenize
+
+import "math"
+
+// measures is what Tokenize needs to know of a view before it writes it.
+type measures struct {
+	v *View
+
+	allocs, live, peak  float64
+	earlyBorn, lateBorn float64 // births in the earlier and the later half of the run
+	earlyLive, lateLive float64
+	bornAfterOldest     float64 // births after that of the oldest live block
+	deadAfterOldest     float64
+	maxLife             uint32 // longest lifetime of a freed block
+	freedSizes          map[int64]struct{}
+	sizeNovelty         int // 0 in the clean range, 1 above, 2 below
+	// own, ref and out are survivals by lifeBin: of this view's blocks, of the
+	// clean runs', and of those of them that outlived a neighbour.
+	own, ref, out [lifeBins]float64
+	// expected is how many blocks would be live if they died as in the clean
+	// runs; longest, as in the clean run where they lived longest.
+	expected, longest float64
+	curve             [ages]curvePoint
+	// suspicion tells, for each of View.Live, how unusual its age is, in bits.
+	suspicion []float64
+	// deadFrom[i] is how many of View.Blocks[i:] are dead at the cut.
+	deadFrom []int32
+}
+
+// curvePoint speaks of the blocks that have reached some age.
+type curvePoint struct {
+	born, live, freed, expected float64
+}
+
+func measure(v *View) *measures {
+	m := &measures{v: v, freedSizes: map[int64]struct{}{}}
+	s := v.Scene
+	var own Lives
+	m.deadFrom = make([]int32, len(v.Blocks)+1)
+	oldest := s.Run.Blocks[v.Live[0]].Born
+	for n := len(v.Blocks) - 1; n >= 0; n-- {
+		i := v.Blocks[n]
+		b := &s.Run.Blocks[i]
+		count := float64(b.Count)
+		m.allocs += count
+		alive := s.Live(i)
+		m.deadFrom[n] = m.deadFrom[n+1]
+		if !alive {
+			m.deadFrom[n]++
+			life := s.died(i) - b.Born
+			m.maxLife = max(m.maxLife, life)
+			m.freedSizes[b.Size] = struct{}{}
+			own.add(life, true)
+		} else {
+			m.live += count
+			own.add(s.Cut-b.Born, false)
+		}
+		if b.Born > oldest {
+			m.bornAfterOldest++
+			if !alive {
+				m.deadAfterOldest++
+			}
+		}
+		m.half(b, alive)
+	}
+	m.own, _ = own.survival()
+	m.peak = float64(s.peak(v.Blocks, deathsOf(s, v.Blocks), 0))
+	if v.Ref != nil {
+		m.ref, _ = v.Ref.Lives.survival()
+		m.out, _ = v.Ref.Outlived.survival()
+		m.sizeNovelty = m.novelty()
+	}
+	m.ages()
+	m.suspect()
+	return m
+}
+
+func (m *measures) half(b *Block, alive bool) {
+	born, live := &m.earlyBorn, &m.earlyLive
+	if b.Born >= m.v.Scene.Cut/2 {
+		born, live = &m.lateBorn, &m.lateLive
+	}
+	*born++
+	if alive {
+		*live++
+	}
+}
+
+func (m *measures) novelty() int {
+	novelty := 0
+	for _, i := range m.v.Live {
+		b := &m.v.Scene.Run.Blocks[i]
+		switch size := b.Size / int64(max(b.Count, 1)); {
+		case size > m.v.Ref.MaxSize:
+			return 1
+		case size < m.v.Ref.MinSize:
+			novelty = 2
+		}
+	}
+	return novelty
+}
+
+// ages fills in the curve and what was to be expected.
+func (m *measures) ages() {
+	v, s := m.v, m.v.Scene
+	for _, i := range v.Blocks {
+		b := &s.Run.Blocks[i]
+		reached := min(s.died(i), s.Cut) - b.Born
+		alive := s.Live(i)
+		since := s.Cut - b.Born
+		survives := 0.0
+		if v.Ref != nil {
+			survives = m.ref[lifeBin(since)]
+			m.expected += survives
+			m.longest += max(survives, float64(v.Ref.Longest[lifeBin(since)]))
+		}
+		for k := 0; k < len(m.curve) && age(k) <= since; k++ {
+			c := &m.curve[k]
+			c.born++
+			c.expected += survives
+			switch {
+			case alive:
+				c.live++
+			case reached >= age(k):
+				c.freed++
+			}
+		}
+	}
+}
+
+func (m *measures) suspect() {
+	v, s := m.v, m.v.Scene
+	m.suspicion = make([]float64, len(v.Live))
+	for n, i := range v.Live {
+		b := &s.Run.Blocks[i]
+		bin := lifeBin(s.Cut - b.Born)
+		bits := -math.Log2(m.own[bin])
+		if v.Ref != nil {
+			bits = -math.Log2(m.ref[bin])
+			if out, ok := m.outlived(i, s.Cut); ok {
+				bits -= math.Log2(m.out[lifeBin(out)])
+			}
+		}
+		// Among equals the older one comes first.
+		m.suspicion[n] = bits + float64(s.Cut-b.Born)/float64(s.Cut+1)
+	}
+}
+
+// kin says whether a block of this size was freed at the site: 2 yes, 1 only
+// others were, 0 none at all.
+func (m *measures) kin(size int64) int {
+	if _, ok := m.freedSizes[size]; ok {
+		return 2
+	}
+	return min(len(m.freedSizes), 1)
+}
+
+// mates says which of the two neighbours in birth order had died at the time end:
+// bit 0 the one before, bit 1 the one after.
+func (m *measures) mates(i int32, end uint32) int {
+	s := m.v.Scene
+	bits := 0
+	if i > 0 && s.died(i-1) < end {
+		bits |= 1
+	}
+	if int(i)+1 < len(s.Run.Blocks) && s.died(i+1) < end {
+		bits |= 2
+	}
+	return bits
+}
+
+// around is the share of the sixteen nearest blocks in birth order that were
+// alive at the time end.
+func (m *measures) around(i int32, end uint32) int {
+	s := m.v.Scene
+	n, alive := 0.0, 0.0
+	for j := max(i-8, 0); j <= i+8 && int(j) < len(s.Run.Blocks); j++ {
+		if j == i || s.Run.Blocks[j].Born >= end {
+			continue
+		}
+		n++
+		if s.died(j) >= end {
+			alive++
+		}
+	}
+	return shareBin(alive, n)
+}
+
+// outlived is for how long, up to the time end, the block has lived on after the
+// first of its neighbours died.
+func (m *measures) outlived(i int32, end uint32) (uint32, bool) {
+	d := firstDeath(m.v.Scene, i)
+	if d >= end {
+		return 0, false
+	}
+	return end - max(d, m.v.Scene.Run.Blocks[i].Born), true
+}
+
+// laterDead is the share of the siblings born after the nth that have died.
+func (m *measures) laterDead(nth int, end uint32) int {
+	later := len(m.v.Blocks) - nth - 1
+	return shareBin(float64(m.deadFrom[nth+1]), float64(later))
+}

@@ -1,0 +1,161 @@
+package tokenize
+
+import "sort"
+
+// History is the profiles of a program's allocation sites in one or more clean runs.
+type History struct {
+	// Program the runs are of; Runs how many there are.
+	Program string
+	Runs    int
+	// Events of the longest of the runs.
+	Events uint32
+	Sites  map[Key]*Profile
+	Names  map[Key]*Profile
+}
+
+// NewHistory measures a clean run.
+func NewHistory(r *Run) *History {
+	h := &History{Program: r.Program, Runs: 1, Events: r.Events, Sites: map[Key]*Profile{}, Names: map[Key]*Profile{}}
+	scene := &Scene{Run: r, Cut: r.Events}
+	end := teardown(r)
+	for i, index := range r.BySite {
+		if len(index) == 0 {
+			continue
+		}
+		p := profile(scene, index, end)
+		h.Sites[r.Sites[i].Exact] = p
+		if name := r.Sites[i].Names; name != 0 {
+			fused := h.Names[name]
+			if fused == nil {
+				fused = &Profile{}
+				h.Names[name] = fused
+			}
+			fused.fuse(p)
+		}
+	}
+	return h
+}
+
+// Join returns one history of all the runs together.
+func Join(hs ...*History) *History {
+	all := &History{Sites: map[Key]*Profile{}, Names: map[Key]*Profile{}}
+	for _, h := range hs {
+		all.Program = h.Program
+		all.Runs += h.Runs
+		all.Events = max(all.Events, h.Events)
+		joinAll(all.Sites, h.Sites)
+		joinAll(all.Names, h.Names)
+	}
+	return all
+}
+
+func joinAll(to, from map[Key]*Profile) {
+	for k, p := range from {
+		if to[k] == nil {
+			to[k] = &Profile{}
+		}
+		to[k].join(p)
+	}
+}
+
+// Match says how a site was found in a history.
+type Match uint8
+
+const (
+	// Unmatched: there are no clean runs of this program.
+	Unmatched Match = iota
+	// NewSite: there are, but the site did not occur in them.
+	NewSite
+	// ByNames: a site with the same functions did.
+	ByNames
+	// Exactly: the same site did.
+	Exactly
+)
+
+// A Reference is the clean runs that a new run is compared with; nil is none.
+type Reference []*History
+
+// Runs is the number of clean runs.
+func (r Reference) Runs() int {
+	n := 0
+	for _, h := range r {
+		n += h.Runs
+	}
+	return n
+}
+
+// Find returns what a site did in the clean runs. The profile is nil unless the
+// match is ByNames or Exactly.
+func (r Reference) Find(s *Site) (*Profile, Match) {
+	if len(r) == 0 {
+		return nil, Unmatched
+	}
+	if p := r.find(s.Exact, func(h *History) map[Key]*Profile { return h.Sites }); p != nil {
+		return p, Exactly
+	}
+	if s.Names != 0 {
+		if p := r.find(s.Names, func(h *History) map[Key]*Profile { return h.Names }); p != nil {
+			return p, ByNames
+		}
+	}
+	return nil, NewSite
+}
+
+func (r Reference) find(k Key, in func(*History) map[Key]*Profile) *Profile {
+	if len(r) == 1 {
+		return in(r[0])[k]
+	}
+	var all *Profile
+	for _, h := range r {
+		if p := in(h)[k]; p != nil {
+			if all == nil {
+				all = &Profile{}
+			}
+			all.join(p)
+		}
+	}
+	return all
+}
+
+// Covers is the share of a run's allocations whose site the reference knows: near
+// 0 for another program, near 1 for the same.
+func (r Reference) Covers(run *Run) float64 {
+	if len(r) == 0 || len(run.Blocks) == 0 {
+		return 0
+	}
+	known := 0
+	for i, index := range run.BySite {
+		if _, m := r.Find(&run.Sites[i]); m >= ByNames {
+			known += len(index)
+		}
+	}
+	return float64(known) / float64(len(run.Blocks))
+}
+
+// minCover is how much of a run a reference has to know to be of the same program.
+const minCover = 0.3
+
+// Choose returns the histories that fit a run: those of its program, if they know
+// enough of it; else of all programs the one that knows most; else nil.
+func Choose(hs []*History, run *Run) Reference {
+	byProgram := map[string]Reference{}
+	for _, h := range hs {
+		byProgram[h.Program] = append(byProgram[h.Program], h)
+	}
+	if same := byProgram[run.Program]; same.Covers(run) >= minCover {
+		return same
+	}
+	names := make([]string, 0, len(byProgram))
+	for name := range byProgram {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var best Reference
+	most := minCover
+	for _, name := range names {
+		if c := byProgram[name].Covers(run); c > most {
+			best, most = byProgram[name], c
+		}
+	}
+	return best
+}

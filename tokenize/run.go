@@ -1,0 +1,262 @@
+// Package tokenize turns the events of a run into token sequences, one for each
+// allocation site: what was allocated and freed there, how that compares with the
+// site's own past and with clean runs, and the names on its call stack.
+//
+// A [Run] holds the blocks of a log. A [View] is one site of a run as it stood
+// after a number of events. [Tokenize] writes a view as a [Sequence].
+package tokenize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path"
+	"sort"
+	"strings"
+	"time"
+
+	"leakformer/ingest"
+)
+
+// Alive is Block.Died of a block that was never freed.
+const Alive = math.MaxUint32
+
+// Block is one block of memory, or several equal ones of a report.
+type Block struct {
+	Addr uint64
+	// Size in bytes, of all Count blocks.
+	Size int64
+	// Born and Died are the numbers of the events that allocated and freed it.
+	Born, Died uint32
+	// Line of the log that shows its birth, from 1.
+	Line uint32
+	// Site indexes Run.Sites.
+	Site uint32
+	// Count of blocks; 1 in an event log.
+	Count uint32
+	Loss  ingest.Loss
+	// Scans is the number of consecutive snapshots, up to the last, that hold it.
+	Scans uint8
+}
+
+// Run is the blocks of one run in order of birth.
+type Run struct {
+	Name    string
+	Program string
+	Class   ingest.Class
+	// Events is the number of events in the log.
+	Events uint32
+	Sites  []Site
+	Blocks []Block
+	// BySite lists the indexes into Blocks of each site's blocks.
+	BySite [][]int32
+	// Report tells how the log was read.
+	Report *ingest.Report
+
+	clock []tick
+}
+
+// tick says that from event seq on the log's clock stood at t.
+type tick struct {
+	seq uint32
+	t   time.Duration
+}
+
+// Time is when event seq happened, since the log's start; 0 without a clock.
+func (r *Run) Time(seq uint32) time.Duration {
+	i := sort.Search(len(r.clock), func(i int) bool { return r.clock[i].seq > seq })
+	if i == 0 {
+		return 0
+	}
+	return r.clock[i-1].t
+}
+
+// HasClock reports whether the log has times.
+func (r *Run) HasClock() bool { return len(r.clock) > 0 }
+
+// minTick is the clock's resolution in a Run: finer stamps would need a tick an event.
+const minTick = time.Millisecond
+
+// Load reads all events of a source. Damaged records are counted in the run's
+// report; any other error is returned.
+func Load(ctx context.Context, src ingest.Source) (*Run, error) {
+	l := loader{run: &Run{}, stacks: src.Stacks(), sites: map[siteKey]uint32{}, byKey: map[Key]uint32{}, scans: map[object]scanned{}}
+	n := 0
+	for e, err := range src.Events() {
+		var bad *ingest.SyntaxError
+		if errors.As(err, &bad) {
+			continue // counted in the report
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n++; n%65536 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := l.add(e); err != nil {
+			return nil, err
+		}
+	}
+	l.finish(src.Report())
+	return l.run, nil
+}
+
+// siteKey is what decides a block's site: its stack, and its size where the stack
+// knows no caller.
+type siteKey struct {
+	stack ingest.StackID
+	size  int64
+}
+
+// object is a kernel object that may appear in several scans.
+type object struct {
+	addr uint64
+	born time.Duration
+	size int64
+}
+
+type scanned struct {
+	block int32
+	scan  int32
+	n     uint8
+}
+
+type loader struct {
+	run    *Run
+	stacks *ingest.Stacks
+	sites  map[siteKey]uint32
+	byKey  map[Key]uint32
+	bare   []bool // by stack: has no frame but the allocator's
+	index  []int32
+	scans  map[object]scanned
+	scan   int32
+}
+
+func (l *loader) add(e ingest.Event) error {
+	r := l.run
+	if e.Seq >= Alive-1 {
+		return fmt.Errorf("event %d (line %d): more events than can be numbered; score the log in parts", e.Seq, e.Line)
+	}
+	seq := uint32(e.Seq)
+	r.Events = max(r.Events, seq+1)
+	if e.Time > 0 && (len(r.clock) == 0 || e.Time >= r.clock[len(r.clock)-1].t+minTick) {
+		r.clock = append(r.clock, tick{seq, e.Time})
+	}
+	switch e.Op {
+	case ingest.Alloc:
+		l.place(e.Block, l.append(e, seq))
+	case ingest.Free:
+		if e.Block >= 0 && e.Block < int64(len(l.index)) {
+			r.Blocks[l.index[e.Block]].Died = seq
+		}
+	case ingest.Outstanding:
+		l.outstanding(e, seq)
+	}
+	return nil
+}
+
+// place remembers where the block with this number is.
+func (l *loader) place(block int64, at int32) {
+	for int64(len(l.index)) < block {
+		l.index = append(l.index, at)
+	}
+	l.index = append(l.index, at)
+}
+
+func (l *loader) append(e ingest.Event, seq uint32) int32 {
+	r := l.run
+	r.Blocks = append(r.Blocks, Block{
+		Addr: e.Addr, Size: e.Size, Born: seq, Died: Alive, Line: uint32(min(e.Line, math.MaxUint32)),
+		Site: l.site(e), Count: uint32(min(max(e.Count, 1), math.MaxUint32)), Loss: e.Loss, Scans: 1,
+	})
+	return int32(len(r.Blocks) - 1)
+}
+
+// outstanding books an entry of a report. Of a series the last scan counts; an
+// object of an earlier scan that is no longer there has died.
+func (l *loader) outstanding(e ingest.Event, seq uint32) {
+	l.scan = max(l.scan, e.Scan)
+	o := object{addr: e.Addr, born: e.Time, size: e.Size}
+	if e.Addr == 0 {
+		o.addr, o.born = uint64(e.Stack), -1
+	}
+	if was, ok := l.scans[o]; ok && was.scan < e.Scan {
+		b := &l.run.Blocks[was.block]
+		if was.scan == e.Scan-1 && was.n < math.MaxUint8 {
+			was.n++
+		}
+		b.Scans, b.Size, b.Count = was.n, e.Size, uint32(e.Count)
+		l.scans[o] = scanned{was.block, e.Scan, was.n}
+		return
+	}
+	l.scans[o] = scanned{l.append(e, seq), e.Scan, 1}
+}
+
+func (l *loader) site(e ingest.Event) uint32 {
+	k := siteKey{stack: e.Stack}
+	for int(e.Stack) >= len(l.bare) {
+		l.bare = append(l.bare, isBare(l.stacks.Frames(ingest.StackID(len(l.bare)))))
+	}
+	if l.bare[e.Stack] {
+		k.size = e.Size / max(e.Count, 1)
+	}
+	if i, ok := l.sites[k]; ok {
+		return i
+	}
+	s := siteOf(l.stacks.Frames(e.Stack), k.size)
+	i, ok := l.byKey[s.Exact]
+	if !ok {
+		i = uint32(len(l.run.Sites))
+		l.run.Sites = append(l.run.Sites, s)
+		l.byKey[s.Exact] = i
+	}
+	l.sites[k] = i
+	return i
+}
+
+func isBare(frames []ingest.Frame) bool {
+	for _, f := range frames {
+		if !ingest.IsAllocator(f) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *loader) finish(report *ingest.Report) {
+	r := l.run
+	r.Report, r.Class, r.Name = report, report.Class, report.Name
+	r.Program = program(report.Command)
+	if r.Class != ingest.Events {
+		for _, o := range l.scans {
+			if o.scan != l.scan {
+				r.Blocks[o.block].Died = r.Events - 1
+			}
+		}
+	}
+	r.index()
+}
+
+func (r *Run) index() {
+	r.BySite = make([][]int32, len(r.Sites))
+	n := make([]int32, len(r.Sites))
+	for i := range r.Blocks {
+		n[r.Blocks[i].Site]++
+	}
+	all := make([]int32, len(r.Blocks))
+	for s, k := range n {
+		r.BySite[s], all = all[:0:k], all[k:]
+	}
+	for i := range r.Blocks {
+		s := r.Blocks[i].Site
+		r.BySite[s] = append(r.BySite[s], int32(i))
+	}
+}
+
+// program is the base name of a command's first word, without a version, so that
+// "/usr/bin/python3.11 x.py" and "python3 y.py" are one program.
+func program(command string) string {
+	word, _, _ := strings.Cut(strings.TrimSpace(command), " ")
+	return strings.TrimRight(path.Base(word), ".-0123456789")
+}

@@ -1,0 +1,126 @@
+package tokenize
+
+import "slices"
+
+// A Scene is a run as it stood when Cut events had happened, beside the clean
+// runs it is compared with.
+type Scene struct {
+	Run *Run
+	Cut uint32
+	// Forgotten marks blocks, by their index in Run.Blocks, whose free is taken
+	// as never made. Nil outside training.
+	Forgotten []bool
+	// Reference is the clean runs; nil where there are none.
+	Reference Reference
+}
+
+// died is when block i died, as this scene has it.
+func (s *Scene) died(i int32) uint32 {
+	if s.Forgotten != nil && s.Forgotten[i] {
+		return Alive
+	}
+	return s.Run.Blocks[i].Died
+}
+
+// Live reports whether block i is outstanding at the cut.
+func (s *Scene) Live(i int32) bool {
+	return s.Run.Blocks[i].Born < s.Cut && s.died(i) >= s.Cut
+}
+
+// Leaked reports whether block i is outstanding only because its free, made
+// before the cut, was forgotten.
+func (s *Scene) Leaked(i int32) bool {
+	b := &s.Run.Blocks[i]
+	return s.Forgotten != nil && s.Forgotten[i] && b.Born < s.Cut && b.Died < s.Cut
+}
+
+// Views calls f for each site that has outstanding blocks, in the order of the
+// run's sites, until it returns false.
+func (s *Scene) Views(f func(*View) bool) {
+	for site := range s.Run.BySite {
+		if v := s.View(site); len(v.Live) > 0 && !f(v) {
+			return
+		}
+	}
+}
+
+// View is one allocation site of a scene.
+type View struct {
+	Scene *Scene
+	// Site indexes Run.Sites.
+	Site int
+	// Blocks are the indexes in Run.Blocks of the site's blocks that were born
+	// before the cut; Live those of them that are outstanding.
+	Blocks, Live []int32
+	// Ref is what the site did in the clean runs; nil where it is not known.
+	Ref   *Profile
+	Match Match
+}
+
+// View looks at one site.
+func (s *Scene) View(site int) *View {
+	v := &View{Scene: s, Site: site, Blocks: s.Run.BySite[site]}
+	n, _ := slices.BinarySearchFunc(v.Blocks, s.Cut, func(i int32, cut uint32) int {
+		if s.Run.Blocks[i].Born < cut {
+			return -1
+		}
+		return 1
+	})
+	v.Blocks = v.Blocks[:n]
+	for _, i := range v.Blocks {
+		if s.Live(i) {
+			v.Live = append(v.Live, i)
+		}
+	}
+	if len(v.Live) > 0 {
+		v.Ref, v.Match = s.Reference.Find(&s.Run.Sites[site])
+	}
+	return v
+}
+
+// Outstanding is the number and the bytes of the live blocks.
+func (v *View) Outstanding() (blocks, bytes int64) {
+	for _, i := range v.Live {
+		b := &v.Scene.Run.Blocks[i]
+		blocks += int64(b.Count)
+		bytes += b.Size
+	}
+	return blocks, bytes
+}
+
+// death is when a block, born at born, died.
+type death struct{ at, born uint32 }
+
+// deathsOf lists the deaths before the cut of the blocks at index, in order of time.
+func deathsOf(s *Scene, index []int32) []death {
+	var ds []death
+	for _, i := range index {
+		if d := s.died(i); d < s.Cut {
+			ds = append(ds, death{d, s.Run.Blocks[i].Born})
+		}
+	}
+	slices.SortFunc(ds, func(a, b death) int { return int(int64(a.at) - int64(b.at)) })
+	return ds
+}
+
+// peak is the largest number of blocks at least a events old that were live at
+// once before the cut.
+func (s *Scene) peak(index []int32, deaths []death, a uint32) float32 {
+	live, most, d := 0, 0, 0
+	for _, i := range index {
+		b := &s.Run.Blocks[i]
+		ripe := b.Born + a // when the block reaches the age
+		if ripe >= s.Cut || s.died(i) < ripe {
+			continue
+		}
+		for d < len(deaths) && deaths[d].at < ripe {
+			if deaths[d].at-deaths[d].born >= a {
+				live--
+			}
+			d++
+		}
+		live++
+		most = max(most, live)
+	}
+	return float32(most)
+}
