@@ -1,0 +1,290 @@
+package model
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"leakformer/tokenize"
+)
+
+// checkpointVersion goes up when an old program could not read a new checkpoint.
+const checkpointVersion = 1
+
+// Manifest tells what a checkpoint is and what made it.
+type Manifest struct {
+	Version int `json:"version"`
+	// Made is the version of the program that trained the model.
+	Made string `json:"made"`
+	// Architecture and VocabHash decide whether weights and sequences fit.
+	Architecture Config `json:"architecture"`
+	VocabHash    string `json:"vocabulary"`
+	// Calibration and Threshold turn logits into verdicts; both were fitted on
+	// runs held out from training. BlockCalibration does so for single blocks.
+	Calibration Calibration `json:"calibration"`
+	Threshold   float64     `json:"threshold"`
+	// Seed, Steps, Threads and Optimiser repeat the training.
+	Seed      uint64 `json:"seed"`
+	Steps     int    `json:"steps"`
+	Threads   int    `json:"threads"`
+	Optimiser string `json:"optimiser"`
+	// Init is the id of the checkpoint that the training started from; "" for none.
+	Init string `json:"init,omitempty"`
+	// Data lists the logs that the model learned from.
+	Data []Datum `json:"data"`
+	// Validation is what training measured on the runs held out.
+	Validation json.RawMessage `json:"validation,omitempty"`
+}
+
+// Datum is one log of the training data.
+type Datum struct {
+	Log     string `json:"log"`
+	Program string `json:"program"`
+	Events  uint32 `json:"events"`
+	// Labelled says that its leaks were known.
+	Labelled bool `json:"labelled,omitempty"`
+}
+
+// Calibration turns a logit z into the probability 1/(1+exp(-(A z + B))).
+type Calibration struct {
+	A float64 `json:"a"`
+	B float64 `json:"b"`
+}
+
+// Probability of a logit.
+func (c Calibration) Probability(logit float64) float64 {
+	return 1 / (1 + math.Exp(-(c.A*logit + c.B)))
+}
+
+// Checkpoint is a trained model: a zip file of a manifest in JSON, the weights,
+// and the histories of the clean runs that it learned from, with which it compares
+// new runs of the same programs.
+type Checkpoint struct {
+	Manifest  Manifest
+	Weights   []byte
+	Histories []*tokenize.History
+}
+
+// The members of the zip file.
+const (
+	manifestName  = "manifest.json"
+	weightsName   = "weights.safetensors"
+	historiesName = "histories.gob"
+)
+
+// maxMember bounds what a member of a checkpoint may unpack to.
+const maxMember = 1 << 30
+
+// MismatchError says that a checkpoint does not fit this program.
+type MismatchError struct{ File, Msg string }
+
+func (e *MismatchError) Error() string {
+	return e.File + ": " + e.Msg + "; train it again with this version"
+}
+
+// Read reads a checkpoint and refuses one that does not fit this program.
+func Read(path string) (*Checkpoint, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(path, data)
+}
+
+// Decode is Read for a checkpoint in memory; the name is for messages.
+func Decode(name string, data []byte) (*Checkpoint, error) {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: not a leakformer model (%w)", name, err)
+	}
+	c := &Checkpoint{}
+	member := func(member string) ([]byte, error) {
+		f, err := z.Open(member)
+		if err != nil {
+			return nil, fmt.Errorf("%s: not a leakformer model: no %s in it", name, member)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, maxMember+1))
+		if err == nil && len(b) > maxMember {
+			err = errors.New("too large")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", name, member, err)
+		}
+		return b, nil
+	}
+	text, err := member(manifestName)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &c.Manifest); err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", name, manifestName, err)
+	}
+	if err := c.Manifest.fits(name); err != nil {
+		return nil, err
+	}
+	if c.Weights, err = member(weightsName); err != nil {
+		return nil, err
+	}
+	packed, err := member(historiesName)
+	if err != nil {
+		return nil, err
+	}
+	if c.Histories, err = unpackHistories(packed); err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", name, historiesName, err)
+	}
+	return c, nil
+}
+
+// fits checks that sequences of this program mean to the model what they meant in
+// training.
+func (m *Manifest) fits(file string) error {
+	switch {
+	case m.Version != checkpointVersion:
+		return &MismatchError{file, fmt.Sprintf("checkpoint version %d, this program has %d", m.Version, checkpointVersion)}
+	case m.VocabHash != tokenize.VocabHash:
+		return &MismatchError{file, fmt.Sprintf("trained for vocabulary %s, this program has %s", m.VocabHash, tokenize.VocabHash)}
+	case m.Architecture.Vocab != tokenize.VocabSize || m.Architecture.Fields != tokenize.Fields:
+		return &MismatchError{file, fmt.Sprintf("trained for %d token ids, %d a position; this program has %d and %d",
+			m.Architecture.Vocab, m.Architecture.Fields, tokenize.VocabSize, tokenize.Fields)}
+	}
+	if err := m.Architecture.Validate(); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if !(m.Threshold >= 0 && m.Threshold <= 1) {
+		return fmt.Errorf("%s: threshold %v is no probability", file, m.Threshold)
+	}
+	return nil
+}
+
+// Encode returns the checkpoint as a file's content. Equal checkpoints give equal
+// bytes.
+func (c *Checkpoint) Encode() ([]byte, error) {
+	c.Manifest.Version = checkpointVersion
+	c.Manifest.VocabHash = tokenize.VocabHash
+	text, err := json.MarshalIndent(&c.Manifest, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	histories, err := packHistories(c.Histories)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, m := range []struct {
+		name string
+		data []byte
+	}{{manifestName, append(text, '\n')}, {weightsName, c.Weights}, {historiesName, histories}} {
+		w, err := z.Create(m.name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(m.data); err != nil {
+			return nil, err
+		}
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// Write writes the checkpoint to a file. What was there before is replaced only
+// when all is written.
+func (c *Checkpoint) Write(path string) error {
+	data, err := c.Encode()
+	if err != nil {
+		return err
+	}
+	return WriteFile(path, data)
+}
+
+// WriteFile replaces a file's content at once: written aside, synced, renamed.
+func WriteFile(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// packed is a History with its maps in order, so that equal ones give equal bytes.
+type packed struct {
+	Program      string
+	Runs         int
+	Events       uint32
+	Sites, Names []packedProfile
+}
+
+type packedProfile struct {
+	Key     tokenize.Key
+	Profile tokenize.Profile
+}
+
+func packHistories(hs []*tokenize.History) ([]byte, error) {
+	all := make([]packed, len(hs))
+	for i, h := range hs {
+		all[i] = packed{h.Program, h.Runs, h.Events, packProfiles(h.Sites), packProfiles(h.Names)}
+	}
+	var out bytes.Buffer
+	err := gob.NewEncoder(&out).Encode(all)
+	return out.Bytes(), err
+}
+
+func packProfiles(m map[tokenize.Key]*tokenize.Profile) []packedProfile {
+	out := make([]packedProfile, 0, len(m))
+	for k, p := range m {
+		out = append(out, packedProfile{k, *p})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Key < out[j].Key })
+	return out
+}
+
+func unpackHistories(data []byte) ([]*tokenize.History, error) {
+	var all []packed
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&all); err != nil {
+		return nil, err
+	}
+	hs := make([]*tokenize.History, len(all))
+	for i := range all {
+		p := &all[i]
+		hs[i] = &tokenize.History{Program: p.Program, Runs: p.Runs, Events: p.Events,
+			Sites: unpackProfiles(p.Sites), Names: unpackProfiles(p.Names)}
+	}
+	return hs, nil
+}
+
+func unpackProfiles(ps []packedProfile) map[tokenize.Key]*tokenize.Profile {
+	m := make(map[tokenize.Key]*tokenize.Profile, len(ps))
+	for i := range ps {
+		m[ps[i].Key] = &ps[i].Profile
+	}
+	return m
+}

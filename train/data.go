@@ -1,0 +1,163 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"leakformer/ingest"
+	"leakformer/tokenize"
+)
+
+// Leak is a block that a labelled run is known to have leaked.
+type Leak struct {
+	// Block indexes Run.Blocks.
+	Block int32
+	// Event is the number of the event from which on the block is leaked: the
+	// place where its free was missed.
+	Event uint32
+}
+
+// Labelled is a run whose leaks are known.
+type Labelled struct {
+	Run   *tokenize.Run
+	Leaks []Leak
+}
+
+// Data is what a model learns from.
+type Data struct {
+	// Clean runs have no leaks: leaks are planted in them.
+	Clean []*tokenize.Run
+	// Labelled runs are used as they are.
+	Labelled []Labelled
+}
+
+// sample is one run to draw scenes from.
+type sample struct {
+	run *tokenize.Run
+	// planter is nil for a labelled run, forgotten for a clean one.
+	planter   *planter
+	forgotten []bool
+	// others are the histories of the clean runs of the same program, without
+	// this run's own.
+	others []*tokenize.History
+}
+
+// newLabelled puts a run's known leaks in the form that planted ones have: the
+// block died where its free was missed, but that free is forgotten.
+func newLabelled(l Labelled) (*sample, error) {
+	s := &sample{run: l.Run, forgotten: make([]bool, len(l.Run.Blocks))}
+	for _, k := range l.Leaks {
+		if int(k.Block) >= len(l.Run.Blocks) || k.Block < 0 {
+			return nil, fmt.Errorf("%s: label names block %d of %d", l.Run.Name, k.Block, len(l.Run.Blocks))
+		}
+		b := &l.Run.Blocks[k.Block]
+		if b.Died != tokenize.Alive && !s.forgotten[k.Block] {
+			return nil, fmt.Errorf("%s: label says that block 0x%x leaks, but the log frees it at event %d", l.Run.Name, b.Addr, b.Died)
+		}
+		b.Died = max(k.Event, b.Born+1)
+		s.forgotten[k.Block] = true
+	}
+	return s, nil
+}
+
+// split is the samples that a model learns from, and those it is judged by.
+type split struct {
+	train, valid []*sample
+	// all are the histories of every clean run, of one program joined.
+	all []*tokenize.History
+}
+
+// newSplit divides the data by run. Of each program with several clean runs some
+// are held out; labelled runs likewise.
+func newSplit(data Data, holdout float64, seed uint64) (*split, error) {
+	if len(data.Clean)+len(data.Labelled) == 0 {
+		return nil, fmt.Errorf("no runs to learn from")
+	}
+	rng := generator(seed, 1)
+	sp := &split{}
+	byProgram := map[string][]*tokenize.History{}
+	type entry struct {
+		s *sample
+		h *tokenize.History
+	}
+	var kept, held []entry
+	for _, group := range groups(data.Clean, func(r *tokenize.Run) string { return r.Program }) {
+		rng.Shuffle(len(group), func(i, j int) { group[i], group[j] = group[j], group[i] })
+		out := heldOut(len(group), holdout)
+		var known []*tokenize.History
+		for i, run := range group {
+			if run.Class != ingest.Events {
+				return nil, fmt.Errorf("%s: a %s has no frees to learn from; train on event logs (heaptrack, Valgrind --trace-malloc)", run.Name, run.Report.Format)
+			}
+			e := entry{&sample{run: run, planter: newPlanter(run)}, tokenize.NewHistory(run)}
+			known = append(known, e.h)
+			if i < out {
+				held = append(held, e)
+				continue
+			}
+			kept = append(kept, e)
+			byProgram[run.Program] = append(byProgram[run.Program], e.h)
+		}
+		sp.all = append(sp.all, tokenize.Join(known...))
+	}
+	for _, e := range kept {
+		for _, h := range byProgram[e.s.run.Program] {
+			if h != e.h {
+				e.s.others = append(e.s.others, h)
+			}
+		}
+		sp.train = append(sp.train, e.s)
+	}
+	for _, e := range held {
+		e.s.others = byProgram[e.s.run.Program]
+		sp.valid = append(sp.valid, e.s)
+	}
+	for _, group := range groups(data.Labelled, func(l Labelled) string { return l.Run.Program }) {
+		rng.Shuffle(len(group), func(i, j int) { group[i], group[j] = group[j], group[i] })
+		out := heldOut(len(group), holdout)
+		for i, l := range group {
+			s, err := newLabelled(l)
+			if err != nil {
+				return nil, err
+			}
+			s.others = byProgram[l.Run.Program]
+			if i < out {
+				sp.valid = append(sp.valid, s)
+			} else {
+				sp.train = append(sp.train, s)
+			}
+		}
+	}
+	if len(sp.valid) == 0 {
+		return nil, fmt.Errorf("%d runs are too few to hold one out for validation: at least 3 clean logs of one program are needed", len(sp.train))
+	}
+	return sp, nil
+}
+
+// heldOut is how many of n runs are held out: none of fewer than three, so that
+// each of the others still has a clean run to be compared with.
+func heldOut(n int, share float64) int {
+	if n < 3 {
+		return 0
+	}
+	return min(max(1, int(float64(n)*share+0.5)), n-2)
+}
+
+// groups sorts items into groups of the same key, in the order of first sight.
+func groups[T any](items []T, key func(T) string) [][]T {
+	var out [][]T
+	at := map[string]int{}
+	for _, it := range items {
+		i, ok := at[key(it)]
+		if !ok {
+			i = len(out)
+			at[key(it)] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], it)
+	}
+	for i := range out {
+		out[i] = slices.Clone(out[i])
+	}
+	return out
+}
