@@ -1,0 +1,474 @@
+package columnar
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"leakformer/ingest"
+)
+
+// Open opens a run. The caller closes the Source.
+func Open(path string) (ingest.Source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	src, err := openFile(path, f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return src, nil
+}
+
+func openFile(path string, f *os.File) (ingest.Source, error) {
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case st.IsDir():
+		return nil, fmt.Errorf("%s: is a directory; name the runs in it", path)
+	case st.Mode().IsRegular():
+		if err := checkTail(f, st.Size()); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return NewSource(path, f)
+}
+
+// checkTail sees a file that was cut off before the time is spent to read it.
+func checkTail(f io.ReaderAt, size int64) error {
+	var head, tail [len(magic)]byte
+	if size < 2*int64(len(magic)) {
+		return errCutOrForeign
+	}
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return err
+	}
+	if _, err := f.ReadAt(tail[:], size-int64(len(magic))); err != nil {
+		return err
+	}
+	if IsRun(head[:]) && !IsRun(tail[:]) {
+		return errCut
+	}
+	return nil
+}
+
+var (
+	errForeign      = errors.New("is no Arrow file: name a run that leakformer ingest wrote")
+	errCutOrForeign = errors.New("is too short for a run: it is cut off, or no run at all")
+)
+
+// NewSource reads a run from r, which the Source closes if it is an io.Closer. It
+// reads from front to back, so that r may be a pipe. The name stands in errors;
+// the report keeps the name of the log.
+//
+// The Source's report knows name, format and class of the log at once, and the
+// rest when the events have been read. An error from Events names the row, which
+// counts from 1; such an error is the last pair.
+func NewSource(name string, r io.Reader) (ingest.Source, error) {
+	s := &source{name: name, table: ingest.NewStacks(), stackIDs: []ingest.StackID{0}, comms: map[string]string{},
+		events: make([]ingest.Event, 0, 1024)}
+	s.closer, _ = r.(io.Closer)
+	s.in = bufio.NewReaderSize(r, 1<<16)
+	var head [8]byte // the magic and its padding
+	if _, err := io.ReadFull(s.in, head[:]); err == io.EOF || err == io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("%s: %w", name, errCutOrForeign)
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if !IsRun(head[:]) {
+		return nil, fmt.Errorf("%s: %w", name, errForeign)
+	}
+	s.messages = &messages{r: s.in}
+	s.budget = &budget{left: maxBatch}
+	var err error
+	if s.records, err = ipc.NewReaderFromMessageReader(s.messages, ipc.WithAllocator(s.budget)); err != nil {
+		return nil, s.fail(err)
+	}
+	if err := s.begin(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+// source is a run being read.
+type source struct {
+	name     string
+	closer   io.Closer
+	in       *bufio.Reader
+	messages *messages
+	budget   *budget
+	records  *ipc.Reader
+	report   ingest.Report
+	read     bool
+
+	row    int64 // the one being decoded, from 1
+	laws   laws
+	events []ingest.Event // decoded and not yet handed on
+	// Numbers of the file by position, as numbers of the table. They are the same
+	// but where strings became equal when they were made UTF-8.
+	frameIDs []ingest.FrameID
+	stackIDs []ingest.StackID
+	table    *ingest.Stacks
+	ids      []ingest.FrameID  // scratch
+	comms    map[string]string // each name once, not the buffer in which it stood
+	done     bool              // the last row has been read
+}
+
+func (s *source) Stacks() *ingest.Stacks { return s.table }
+func (s *source) Report() *ingest.Report { return &s.report }
+
+func (s *source) Close() error {
+	if s.closer == nil {
+		return nil
+	}
+	return s.closer.Close()
+}
+
+// begin checks the schema and takes from it what it says of the log.
+func (s *source) begin() error {
+	schema := s.records.Schema()
+	if err := checkSchema(schema); err != nil {
+		return err
+	}
+	md := schema.Metadata()
+	get := func(key string) string { v, _ := md.GetValue(key); return v }
+	s.report = ingest.Report{Name: get(keyLog), Format: get(keyFormat), Class: ingest.Class(get(keyClass)), Clock: ingest.NoClock}
+	return checkClass(s.report.Class)
+}
+
+func checkClass(c ingest.Class) error {
+	switch c {
+	case ingest.Events, ingest.Snapshots, ingest.EndReport:
+		return nil
+	}
+	return fmt.Errorf("is a run of the unknown class %q: ingest the log again with this program", c)
+}
+
+// fail gives an error of arrow the file's name and, where arrow hides it, its cause.
+func (s *source) fail(err error) error {
+	if s.messages.err != nil && s.messages.err != io.EOF {
+		return fmt.Errorf("%s: %w", s.name, s.messages.err)
+	}
+	return fmt.Errorf("%s: is damaged (%w): ingest the log again", s.name, err)
+}
+
+func (s *source) Events() iter.Seq2[ingest.Event, error] {
+	return func(yield func(ingest.Event, error) bool) {
+		if s.read {
+			yield(ingest.Event{}, fmt.Errorf("%s: the events of a source can be read once", s.name))
+			return
+		}
+		s.read = true
+		defer s.records.Release()
+		for {
+			c, err := s.next()
+			if err != nil {
+				yield(ingest.Event{}, err)
+			}
+			if c == nil || !s.yieldBatch(c, yield) {
+				return
+			}
+		}
+	}
+}
+
+// yieldBatch hands on the events of one batch; false ends the reading.
+func (s *source) yieldBatch(c *columns, yield func(ingest.Event, error) bool) bool {
+	for from := 0; from < c.n; from += cap(s.events) {
+		err := s.decode(c, from, min(from+cap(s.events), c.n))
+		for i := range s.events {
+			if !yield(s.events[i], nil) {
+				return false
+			}
+		}
+		if err != nil {
+			yield(ingest.Event{}, fmt.Errorf("%s, row %d: %w", s.name, s.row, err))
+			return false
+		}
+	}
+	return true
+}
+
+// decode puts the events of some rows into s.events, up to the first bad one.
+func (s *source) decode(c *columns, from, to int) (err error) {
+	defer func() {
+		// A damaged batch has arrays that are shorter than they say.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("damaged data (%v): ingest the log again", r)
+		}
+	}()
+	s.events = s.events[:0]
+	for i := from; i < to; i++ {
+		s.row++
+		if err := s.decodeRow(c, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next returns the next record batch, or nil after the last one of a whole file.
+func (s *source) next() (c *columns, err error) {
+	defer func() {
+		// arrow panics on some damaged buffers.
+		if r := recover(); r != nil {
+			c, err = nil, s.fail(fmt.Errorf("%v", r))
+		}
+	}()
+	s.budget.left = maxBatch
+	if s.records.Next() {
+		return newColumns(s.records.Record()), nil
+	}
+	switch err := s.records.Err(); {
+	case err != nil || s.messages.err != io.EOF:
+		return nil, s.fail(err)
+	case !s.done:
+		return nil, fmt.Errorf("%s: %w", s.name, errCut)
+	}
+	return nil, s.checkFooter()
+}
+
+// maxFooter bounds what may follow the events.
+const maxFooter = 64 << 20
+
+// checkFooter reads what follows the events, to see that it is all there.
+func (s *source) checkFooter() error {
+	var tail [2 * len(magic)]byte
+	var n int64
+	for {
+		b, err := s.in.ReadByte()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if n++; n > maxFooter {
+			return fmt.Errorf("%s: does not end: more than %d MB follow its events", s.name, maxFooter>>20)
+		}
+		copy(tail[:], tail[1:])
+		tail[len(tail)-1] = b
+	}
+	if !IsRun(tail[len(magic):]) {
+		return fmt.Errorf("%s: %w", s.name, errCut)
+	}
+	return nil
+}
+
+// columns are the arrays of one record batch.
+type columns struct {
+	n                                     int
+	op, loss, flags                       []uint8
+	seq, block, size, count, line         []int64
+	time                                  []arrow.Duration
+	addr                                  []uint64
+	stack                                 []uint32
+	scan, pid, tid                        []int32
+	comm, report                          *array.String
+	frames                                *array.List
+	frameFunction, frameModule, frameFile *array.String
+	frameLine                             []int64
+	frameAddress                          []uint64
+	frameInlined                          *array.Boolean
+	stacks, stackFrames                   *array.List
+	stackFrameIDs                         []uint32
+}
+
+// newColumns takes a record batch apart; the schema has been checked.
+func newColumns(rec arrow.Record) *columns {
+	c := &columns{
+		n:  int(rec.NumRows()),
+		op: rec.Column(colOp).(*array.Uint8).Uint8Values(), loss: rec.Column(colLoss).(*array.Uint8).Uint8Values(),
+		flags: rec.Column(colFlags).(*array.Uint8).Uint8Values(),
+		seq:   rec.Column(colSeq).(*array.Int64).Int64Values(), block: rec.Column(colBlock).(*array.Int64).Int64Values(),
+		size: rec.Column(colSize).(*array.Int64).Int64Values(), count: rec.Column(colCount).(*array.Int64).Int64Values(),
+		line:  rec.Column(colLine).(*array.Int64).Int64Values(),
+		time:  rec.Column(colTime).(*array.Duration).DurationValues(),
+		addr:  rec.Column(colAddr).(*array.Uint64).Uint64Values(),
+		stack: rec.Column(colStack).(*array.Uint32).Uint32Values(),
+		scan:  rec.Column(colScan).(*array.Int32).Int32Values(),
+		pid:   rec.Column(colPID).(*array.Int32).Int32Values(), tid: rec.Column(colTID).(*array.Int32).Int32Values(),
+		comm: rec.Column(colComm).(*array.String), report: rec.Column(colReport).(*array.String),
+		frames: rec.Column(colFrames).(*array.List), stacks: rec.Column(colStacks).(*array.List),
+	}
+	f := c.frames.ListValues().(*array.Struct)
+	c.frameFunction, c.frameModule = f.Field(0).(*array.String), f.Field(1).(*array.String)
+	c.frameFile = f.Field(2).(*array.String)
+	c.frameLine = f.Field(3).(*array.Int64).Int64Values()
+	c.frameAddress = f.Field(4).(*array.Uint64).Uint64Values()
+	c.frameInlined = f.Field(5).(*array.Boolean)
+	c.stackFrames = c.stacks.ListValues().(*array.List)
+	c.stackFrameIDs = c.stackFrames.ListValues().(*array.Uint32).Uint32Values()
+	c.checkOffsets()
+	return c
+}
+
+// checkOffsets panics where entries of variable length overlap: a small file could
+// name the same bytes again and again, and so ask for any amount of memory.
+func (c *columns) checkOffsets() {
+	for _, a := range []interface {
+		arrow.Array
+		ValueOffsets() []int32
+	}{c.comm, c.report, c.frameFunction, c.frameModule, c.frameFile} {
+		if a.Len() > 0 && !slices.IsSorted(a.ValueOffsets()) {
+			panic("strings overlap")
+		}
+	}
+	for _, a := range []*array.List{c.frames, c.stacks, c.stackFrames} {
+		if a.Len() > 0 && !slices.IsSorted(a.Offsets()) {
+			panic("lists overlap")
+		}
+	}
+}
+
+func (s *source) decodeRow(c *columns, i int) error {
+	if s.done {
+		return errors.New("rows follow the one that ends the run")
+	}
+	if err := s.learn(c, i); err != nil {
+		return err
+	}
+	if c.op[i] == 0 {
+		return s.end(c, i)
+	}
+	e := ingest.Event{
+		Op: ingest.Op(c.op[i]), Loss: ingest.Loss(c.loss[i]), Flags: ingest.Flags(c.flags[i]),
+		Seq: c.seq[i], Time: time.Duration(c.time[i]),
+		Block: c.block[i], Addr: c.addr[i], Size: c.size[i], Count: c.count[i],
+		Stack: ingest.StackID(c.stack[i]),
+		Scan:  c.scan[i], PID: c.pid[i], TID: c.tid[i], Comm: s.comm(c.comm.Value(i)), Line: c.line[i],
+	}
+	if err := s.laws.check(&e, len(s.stackIDs)); err != nil {
+		return err
+	}
+	e.Stack = s.stackIDs[e.Stack]
+	s.events = append(s.events, e)
+	return nil
+}
+
+// learn takes in the frames and call stacks that row i is the first to need.
+func (s *source) learn(c *columns, i int) error {
+	if c.frames.IsValid(i) {
+		from, to := c.frames.ValueOffsets(i)
+		for j := from; j < to; j++ {
+			f := c.frame(int(j))
+			if err := s.laws.frame(&f); err != nil {
+				return err
+			}
+			s.frameIDs = append(s.frameIDs, s.table.Frame(f))
+		}
+	}
+	if c.stacks.IsValid(i) {
+		from, to := c.stacks.ValueOffsets(i)
+		for j := from; j < to; j++ {
+			if err := s.learnStack(c, int(j)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *source) learnStack(c *columns, j int) error {
+	from, to := c.stackFrames.ValueOffsets(j)
+	if err := s.laws.stack(int(to - from)); err != nil {
+		return err
+	}
+	s.ids = s.ids[:0]
+	for _, f := range c.stackFrameIDs[from:to] {
+		if int64(f) >= int64(len(s.frameIDs)) {
+			return fmt.Errorf("frame %d is used before it is stored (%d are)", f, len(s.frameIDs))
+		}
+		s.ids = append(s.ids, s.frameIDs[f])
+	}
+	s.stackIDs = append(s.stackIDs, s.table.Stack(s.ids))
+	return nil
+}
+
+// frame copies frame j of the batch: the table outlives the buffers.
+func (c *columns) frame(j int) ingest.Frame {
+	return ingest.Frame{
+		Function: string([]byte(c.frameFunction.Value(j))),
+		Module:   string([]byte(c.frameModule.Value(j))),
+		File:     string([]byte(c.frameFile.Value(j))),
+		Line:     int(c.frameLine[j]),
+		Address:  c.frameAddress[j],
+		Inlined:  c.frameInlined.Value(j),
+	}
+}
+
+// maxComms bounds the names that are kept; a run has a handful.
+const maxComms = 4096
+
+// comm returns a copy of a task's name, the same one each time.
+func (s *source) comm(name string) string {
+	if name == "" {
+		return ""
+	}
+	if known, ok := s.comms[name]; ok {
+		return known
+	}
+	if len(s.comms) >= maxComms {
+		clear(s.comms)
+	}
+	name = string([]byte(name))
+	s.comms[name] = name
+	return name
+}
+
+// end reads the report, where row i holds it.
+func (s *source) end(c *columns, i int) error {
+	if c.report.IsNull(i) {
+		return nil
+	}
+	var r ingest.Report
+	if err := json.Unmarshal([]byte(c.report.Value(i)), &r); err != nil {
+		return fmt.Errorf("parse report: %w", err)
+	}
+	if err := checkClass(r.Class); err != nil {
+		return fmt.Errorf("parse report: %w", err)
+	}
+	s.report, s.done = r, true
+	return nil
+}
+
+// budget is an allocator that bounds what the buffers of a batch may take when
+// they are unpacked; their sizes come from the file.
+type budget struct {
+	memory.GoAllocator
+	left int
+}
+
+// Allocate panics when the budget is spent, as make does on a bad length; the
+// package's readers turn panics of arrow into errors.
+func (b *budget) Allocate(size int) []byte {
+	if size < 0 || size > b.left {
+		panic(fmt.Sprintf("a record batch of more than %d MB", maxBatch>>20))
+	}
+	b.left -= size
+	return b.GoAllocator.Allocate(size)
+}
+
+// Reallocate serves the first allocation of a buffer too.
+func (b *budget) Reallocate(size int, old []byte) []byte {
+	if cap(old) >= size {
+		return old[:size]
+	}
+	next := b.Allocate(size)
+	copy(next, old)
+	return next
+}

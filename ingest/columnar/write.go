@@ -1,0 +1,198 @@
+package columnar
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+
+	"leakformer/ingest"
+)
+
+// Options say how a run is written. The zero value is right for all but tests.
+type Options struct {
+	// BatchRows bounds the rows of a record batch, 1 to 1 Mi; 0 means 64 Ki.
+	BatchRows int
+}
+
+const (
+	defaultRows = 64 << 10
+	maxRows     = 1 << 20
+	// flushBytes of strings and call stacks end a batch early.
+	flushBytes = 16 << 20
+)
+
+func (o Options) rows() (int, error) {
+	switch {
+	case o.BatchRows == 0:
+		return defaultRows, nil
+	case o.BatchRows < 0 || o.BatchRows > maxRows:
+		return 0, fmt.Errorf("record batches of %d rows: use 1 to %d, or 0 for %d", o.BatchRows, maxRows, defaultRows)
+	}
+	return o.BatchRows, nil
+}
+
+// Write reads src to its end and stores it as a run at path. The file appears
+// there whole or not at all: it is written beside path, synced and renamed, and
+// after an error what was at path is still there. (A path that exists and is no
+// regular file, such as /dev/stdout, is written to directly.)
+//
+// Records that src could not understand (*ingest.SyntaxError) are passed over;
+// the report counts them. The caller closes src.
+func Write(ctx context.Context, path string, src ingest.Source, opts Options) (err error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // replace what a link points to, not the link
+	}
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return writeDirect(ctx, path, src, opts)
+	}
+	f, err := createBeside(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if err := Encode(ctx, f, src, opts); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	syncDir(filepath.Dir(path))
+	return nil
+}
+
+func writeDirect(ctx context.Context, path string, src ingest.Source, opts Options) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if err := Encode(ctx, f, src, opts); err != nil {
+		f.Close()
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return f.Close()
+}
+
+// createBeside makes a temporary file in the folder of path, with the rights that
+// the file at path has or, where there is none, that a new file gets.
+// (os.CreateTemp would make it unreadable for others.)
+func createBeside(path string) (*os.File, error) {
+	dir, base := filepath.Split(path)
+	for {
+		name := filepath.Join(dir, "."+base+"."+rand.Text()[:8]+".tmp")
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if st, err := os.Stat(path); err == nil {
+			f.Chmod(st.Mode().Perm()) // a courtesy: the run is good without
+		}
+		return f, nil
+	}
+}
+
+// syncDir makes a rename last through a power cut, where the file system can. The
+// run is whole either way.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync()
+		d.Close()
+	}
+}
+
+// Encode reads src to its end and writes it as a run to w, which need not seek.
+// After an error what was written is of no use.
+func Encode(ctx context.Context, w io.Writer, src ingest.Source, opts Options) error {
+	rows, err := opts.rows()
+	if err != nil {
+		return err
+	}
+	schema := schemaOf(src.Report())
+	out := &position{w: w}
+	file, err := ipc.NewFileWriter(out, ipc.WithSchema(schema), ipc.WithZstd())
+	if err != nil {
+		return err
+	}
+	b := newBatch(file, schema, rows, src.Stacks())
+	defer b.release()
+	if err := encodeEvents(ctx, b, src); err != nil {
+		return err
+	}
+	if err := b.end(src.Report()); err != nil {
+		return err
+	}
+	// The marker that ends the stream inside the file; arrow leaves it out.
+	if _, err := out.Write([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}); err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func encodeEvents(ctx context.Context, b *batch, src ingest.Source) error {
+	var n int64
+	for e, err := range src.Events() {
+		if n++; n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var syntax *ingest.SyntaxError
+		switch {
+		case errors.As(err, &syntax):
+			continue
+		case err != nil:
+			return err
+		}
+		if err := b.event(&e); err != nil {
+			return fmt.Errorf("%s:%d: %w", src.Report().Name, e.Line, err)
+		}
+	}
+	return ctx.Err()
+}
+
+// position lets ipc.FileWriter, which only asks where it is, write to any writer.
+type position struct {
+	w   io.Writer
+	pos int64
+}
+
+func (p *position) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	p.pos += int64(n)
+	return n, err
+}
+
+func (p *position) Seek(offset int64, whence int) (int64, error) {
+	if offset != 0 || whence != io.SeekCurrent {
+		return 0, errors.New("columnar: a run is written from front to back")
+	}
+	return p.pos, nil
+}
+
+// reportJSON is the content of the last row.
+func reportJSON(r *ingest.Report) (string, error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("parse report: %w", err)
+	}
+	return string(data), nil
+}
