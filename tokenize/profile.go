@@ -4,7 +4,7 @@ import "math/bits"
 
 // Lifetimes and ages are counted in events of the run, which any program's log
 // has, at any speed, and put into half-octave bins.
-const lifeBins = 60
+const lifeBins = 64
 
 // lifeBin is the half-octave that holds n events: 0, 1, 2, 3, 4-5, 6-7, 8-11, ...
 func lifeBin(n uint32) int {
