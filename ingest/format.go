@@ -26,8 +26,7 @@ type Format struct {
 
 // formats in the order in which detection tries them: those with a magic first,
 // then those whose lines may stand between other output.
-var formats = []Format{
-}
+var formats = []Format{}
 
 // Formats lists what can be read, in the order of detection.
 func Formats() []Format { return append([]Format(nil), formats...) }
