@@ -1,0 +1,433 @@
+package columnar
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	arrowmemory "github.com/apache/arrow/go/v15/arrow/memory"
+
+	"leakformer/ingest"
+)
+
+// small is a run of a few events with two call stacks.
+type small struct{ stacks *ingest.Stacks }
+
+func newSmall() *small {
+	s := &small{ingest.NewStacks()}
+	f := s.stacks.Frame(ingest.Frame{Function: "main", Module: "/bin/x", File: "x.c", Line: 7, Address: 0x1139})
+	g := s.stacks.Frame(ingest.Frame{Function: "work", Module: "/bin/x", Address: 0x1120, Inlined: true})
+	s.stacks.Stack([]ingest.FrameID{f})
+	s.stacks.Stack([]ingest.FrameID{g, f})
+	return s
+}
+
+func (s *small) Stacks() *ingest.Stacks { return s.stacks }
+func (s *small) Close() error           { return nil }
+func (s *small) Report() *ingest.Report {
+	return &ingest.Report{Name: "small.log", Format: "none", Class: ingest.Events}
+}
+
+func (s *small) Events() iter.Seq2[ingest.Event, error] {
+	return func(yield func(ingest.Event, error) bool) {
+		for _, e := range []ingest.Event{
+			{Op: ingest.Alloc, Seq: 0, Time: 10, Block: 0, Addr: 0x10, Size: 8, Count: 1, Stack: 1, Comm: "x", Line: 1},
+			{Op: ingest.Alloc, Seq: 1, Time: 11, Block: 1, Addr: 0x20, Size: 9, Count: 1, Stack: 2, Comm: "x", Line: 2},
+			{Op: ingest.Free, Seq: 2, Time: 12, Block: 0, Addr: 0x10, Size: 8, Count: 1, Stack: 1, Comm: "y", Line: 3},
+		} {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func smallRun(t testing.TB) []byte {
+	var b bytes.Buffer
+	if err := Encode(context.Background(), &b, newSmall(), Options{BatchRows: 2}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// readAll reads a run to its end and returns the number of its events.
+func readAll(data []byte) (int, error) {
+	src, err := NewSource("run.arrow", bytes.NewReader(data))
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, err := range src.Events() {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func TestCutOff(t *testing.T) {
+	whole := smallRun(t)
+	if n, err := readAll(whole); n != 3 || err != nil {
+		t.Fatalf("the whole file: %d events, %v", n, err)
+	}
+	path := filepath.Join(t.TempDir(), "run.arrow")
+	for n := 0; n < len(whole); n += 7 {
+		if _, err := readAll(whole[:n]); err == nil || !strings.Contains(err.Error(), "run.arrow") || !strings.Contains(err.Error(), "cut off") {
+			t.Fatalf("cut off behind byte %d of %d: %v", n, len(whole), err)
+		}
+		if n%5 != 0 {
+			continue
+		}
+		if err := os.WriteFile(path, whole[:n], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "cut off") {
+			t.Fatalf("Open, cut off behind byte %d of %d: %v", n, len(whole), err)
+		}
+	}
+}
+
+// TestDamage puts single bytes wrong: what comes is a good run or an error.
+func TestDamage(t *testing.T) {
+	whole := smallRun(t)
+	for i := 0; i < len(whole); i += 5 {
+		bad := bytes.Clone(whole)
+		bad[i] ^= []byte{0x01, 0x80, 0xff}[i%3]
+		if n, err := readAll(bad); n > 3 || err != nil && !strings.Contains(err.Error(), "run.arrow") {
+			t.Fatalf("byte %d: %d events, %v", i, n, err)
+		}
+	}
+}
+
+// encodeRecords writes records as an Arrow file that ends as a run does.
+func encodeRecords(t testing.TB, schema *arrow.Schema, records ...arrow.Record) []byte {
+	var b bytes.Buffer
+	out := &position{w: &b}
+	f, err := ipc.NewFileWriter(out, ipc.WithSchema(schema), ipc.WithZstd())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if err := f.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(records) == 0 {
+		rec := array.NewRecordBuilder(arrowmemory.DefaultAllocator, schema).NewRecord()
+		if err := f.Write(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out.Write([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0})
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func runMetadata(kv ...string) *arrow.Metadata {
+	md := map[string]string{keyVersion: version, keyClass: string(ingest.Events)}
+	for i := 0; i < len(kv); i += 2 {
+		md[kv[i]] = kv[i+1]
+	}
+	m := arrow.MetadataFrom(md)
+	return &m
+}
+
+func TestWrongFile(t *testing.T) {
+	other := []arrow.Field{{Name: "a", Type: arrow.PrimitiveTypes.Int64}}
+	swapped := append([]arrow.Field(nil), fields[:]...)
+	swapped[colSize].Type = arrow.PrimitiveTypes.Int32
+	null := append([]arrow.Field(nil), fields[:]...)
+	null[colAddr].Nullable = true
+	named := append([]arrow.Field(nil), fields[:]...)
+	named[colSeq].Name = "number"
+	many := make([]arrow.Field, maxFields+1)
+	for i := range many {
+		many[i] = arrow.Field{Name: fmt.Sprint(i), Type: arrow.PrimitiveTypes.Int64}
+	}
+	encode := func(fields []arrow.Field, md *arrow.Metadata) []byte {
+		return encodeRecords(t, arrow.NewSchema(fields, md))
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"empty":             {nil, "too short for a run"},
+		"short":             {[]byte("ARROW"), "too short for a run"},
+		"text":              {[]byte("==1== Memcheck, a memory error detector"), "is no Arrow file"},
+		"only the magic":    {[]byte("ARROW1\x00\x00"), "cut off"},
+		"junk behind it":    {append([]byte("ARROW1\x00\x00"), bytes.Repeat([]byte("junk"), 99)...), "no Arrow message"},
+		"not a run":         {encode(other, nil), `not a run: its schema has no "leakformer.run"`},
+		"other layout":      {encode(other, runMetadata(keyVersion, "2")), `layout "2"`},
+		"other columns":     {encode(other, runMetadata()), "1 columns in place of 18"},
+		"other type":        {encode(swapped, runMetadata()), "column 8 is size: int32, not size: int64"},
+		"other nullability": {encode(null, runMetadata()), "column 7 is addr: uint64, nullable, not addr: uint64"},
+		"other name":        {encode(named, runMetadata()), "column 4 is number: int64, not seq: int64"},
+		"other class":       {encode(fields[:], runMetadata(keyClass, "poem")), `unknown class "poem"`},
+		"too many columns":  {encode(many, runMetadata()), "more than 1000 fields"},
+		"floats":            {encode([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64}}, nil), "not a run: it has columns of a type (3)"},
+		"dictionary": {encode([]arrow.Field{{Name: "x", Type: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8,
+			ValueType: arrow.BinaryTypes.String}}}, nil), "dictionary columns"},
+		"no rows": {encode(fields[:], runMetadata()), "cut off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := readAll(c.data)
+			if err == nil || !strings.HasPrefix(err.Error(), "run.arrow: ") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want run.arrow: ...%s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestSchemaInCircles has a field that is its own child, on which arrow would
+// exhaust the stack of the process.
+func TestSchemaInCircles(t *testing.T) {
+	md := runMetadata()
+	data := encodeRecords(t, arrow.NewSchema([]arrow.Field{{Name: "l", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)}}, md))
+	meta := data[16 : 16+binary.LittleEndian.Uint32(data[12:])]
+	root, err := flatRoot(meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, _ := root.slot(messageHeader)
+	schema, _ := root.follow(at)
+	top, _, _ := schema.tables(schemaFields)
+	field, _ := schema.follow(top)
+	kids, n, err := field.tables(fieldChildren)
+	if err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	// Offsets are unsigned and 32 bits wide: back is far forward, and round.
+	binary.LittleEndian.PutUint32(meta[kids:], uint32(field.pos-kids))
+	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), errFlat.Error()) {
+		t.Errorf("backwards: %v", err)
+	}
+}
+
+// TestSchemaShared has a tree of fields in which each names one child twice: small
+// as it is, arrow would walk over 2^20 fields.
+func TestSchemaShared(t *testing.T) {
+	var nested arrow.DataType = arrow.PrimitiveTypes.Int64
+	for range 20 {
+		nested = arrow.StructOf(arrow.Field{Name: "a", Type: arrow.PrimitiveTypes.Int64}, arrow.Field{Name: "b", Type: nested})
+	}
+	data := encodeRecords(t, arrow.NewSchema([]arrow.Field{{Name: "s", Type: nested}}, runMetadata()))
+	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "1 columns in place of 18") {
+		t.Fatalf("before the change: %v", err)
+	}
+	root, _ := flatRoot(data[16 : 16+binary.LittleEndian.Uint32(data[12:])])
+	at, _ := root.slot(messageHeader)
+	schema, _ := root.follow(at)
+	top, _, _ := schema.tables(schemaFields)
+	field, _ := schema.follow(top)
+	for {
+		kids, n, err := field.tables(fieldChildren)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		if field, err = field.follow(kids + 4); err != nil {
+			t.Fatal(err)
+		}
+		binary.LittleEndian.PutUint32(root.data[kids:], uint32(field.pos-kids))
+	}
+	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "more than 1000 fields") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// hostileRow is one row before it is written, without the laws.
+type hostileRow struct {
+	event  ingest.Event
+	frames []ingest.Frame
+	stacks [][]uint32
+	report string
+}
+
+func hostileRun(t testing.TB, change func(arrow.Record) arrow.Record, rows ...hostileRow) []byte {
+	schema := schemaOf(newSmall().Report())
+	b := newBatch(nil, schema, maxRows, ingest.NewStacks())
+	for _, r := range rows {
+		b.frameList.Append(true)
+		for _, f := range r.frames {
+			b.storeFrame(f)
+		}
+		b.stackList.Append(true)
+		for _, ids := range r.stacks {
+			b.stackFrames.Append(true)
+			b.stackFrameIDs.AppendValues(ids, nil)
+		}
+		b.comm.Append(r.event.Comm)
+		if r.report == "" {
+			b.report.AppendNull()
+		} else {
+			b.report.Append(r.report)
+		}
+		b.row(&r.event)
+	}
+	rec := b.rec.NewRecord()
+	if change != nil {
+		rec = change(rec)
+	}
+	return encodeRecords(t, schema, rec)
+}
+
+func TestLaws(t *testing.T) {
+	end := hostileRow{report: `{"class":"events"}`}
+	alloc := ingest.Event{Op: ingest.Alloc, Count: 1}
+	with := func(f func(*ingest.Event)) hostileRow {
+		e := alloc
+		f(&e)
+		return hostileRow{event: e}
+	}
+	free := func(block int64) hostileRow {
+		return hostileRow{event: ingest.Event{Op: ingest.Free, Count: 1, Block: block}}
+	}
+	for name, c := range map[string]struct {
+		rows []hostileRow
+		want string
+	}{
+		"good":                 {[]hostileRow{{event: alloc}, free(0), free(-1), end}, ""},
+		"op":                   {[]hostileRow{with(func(e *ingest.Event) { e.Op = 4 }), end}, "row 1: op 4 is unknown"},
+		"loss":                 {[]hostileRow{with(func(e *ingest.Event) { e.Loss = 6 }), end}, "row 1: loss 6"},
+		"flags":                {[]hostileRow{with(func(e *ingest.Event) { e.Flags = 8 }), end}, "row 1: flags 0x8"},
+		"negative size":        {[]hostileRow{with(func(e *ingest.Event) { e.Size = -1 }), end}, "row 1: size -1 is negative"},
+		"negative number":      {[]hostileRow{with(func(e *ingest.Event) { e.Seq = -1 }), end}, "row 1: event number -1"},
+		"number back":          {[]hostileRow{with(func(e *ingest.Event) { e.Seq = 5 }), free(0), end}, "row 2: event number 0 stands behind number 5"},
+		"two of one alloc":     {[]hostileRow{with(func(e *ingest.Event) { e.Count = 2 }), end}, "row 1: count of 2 blocks in one alloc"},
+		"block out of order":   {[]hostileRow{{event: alloc}, {event: alloc}, end}, "row 2: block 0 is born, where 1 comes next"},
+		"free before birth":    {[]hostileRow{free(0), end}, "row 1: block 0 is freed, of 0 born"},
+		"free below -1":        {[]hostileRow{free(-2), end}, "row 1: block -2 is freed"},
+		"negative count":       {[]hostileRow{with(func(e *ingest.Event) { e.Op, e.Count = ingest.Outstanding, -1 }), end}, "row 1: count of -1"},
+		"blocks overflow":      {[]hostileRow{{event: alloc}, with(func(e *ingest.Event) { e.Op, e.Block, e.Count = ingest.Outstanding, 1, math.MaxInt64 }), end}, "row 2: count of"},
+		"unknown stack":        {[]hostileRow{with(func(e *ingest.Event) { e.Stack = 1 }), end}, "row 1: call stack 1 is used before it is stored (0 are)"},
+		"unknown stack, large": {[]hostileRow{with(func(e *ingest.Event) { e.Stack = math.MaxUint32 }), end}, "row 1: call stack 4294967295"},
+		"unknown frame":        {[]hostileRow{{event: alloc, stacks: [][]uint32{{0}}}, end}, "row 1: frame 0 is used before it is stored (0 are)"},
+		"frame too large":      {[]hostileRow{{event: alloc, frames: make([]ingest.Frame, 1), stacks: [][]uint32{{0, math.MaxUint32}}}, end}, "row 1: frame 4294967295"},
+		"no end":               {[]hostileRow{{event: alloc}}, "cut off"},
+		"rows behind the end":  {[]hostileRow{end, {event: alloc}}, "row 2: rows follow"},
+		"two ends":             {[]hostileRow{end, end}, "row 2: rows follow"},
+		"report no JSON":       {[]hostileRow{{report: "{"}}, "row 1: parse report"},
+		"report of no class":   {[]hostileRow{{report: "{}"}}, "row 1: parse report"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := readAll(hostileRun(t, nil, c.rows...))
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), "run.arrow") || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestOverlap has a batch in which every row names the same large string.
+func TestOverlap(t *testing.T) {
+	rows := []hostileRow{{event: ingest.Event{Op: ingest.Alloc, Count: 1, Comm: strings.Repeat("x", 1000)}}, {report: `{"class":"events"}`}}
+	data := hostileRun(t, func(rec arrow.Record) arrow.Record {
+		old := rec.Column(colComm).Data()
+		offsets := arrow.Int32Traits.CastToBytes([]int32{0, 1000, 0})
+		d := array.NewData(old.DataType(), 2, []*arrowmemory.Buffer{nil, arrowmemory.NewBufferBytes(offsets), old.Buffers()[2]}, nil, 0, 0)
+		rec, err := rec.SetColumn(colComm, array.MakeFromData(d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rec
+	}, rows...)
+	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "overlap") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestBomb has a small file that unpacks to more than a batch may take.
+func TestBomb(t *testing.T) {
+	ids := make([]uint32, 70<<20) // 280 MB of zeros
+	data := hostileRun(t, nil, hostileRow{frames: make([]ingest.Frame, 1), stacks: [][]uint32{ids}}, hostileRow{report: `{"class":"events"}`})
+	ids = nil
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := readAll(data)
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "more than 256 MB") {
+		t.Errorf("error %v", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; len(data) > 1<<20 || took > 64<<20 {
+		t.Errorf("a file of %d bytes took %d MB", len(data), took>>20)
+	}
+}
+
+// TestLengths names lengths that are not there, and so must not be believed.
+func TestLengths(t *testing.T) {
+	whole := smallRun(t)
+	for name, change := range map[string]func([]byte){
+		"metadata of 2 GB":    func(b []byte) { binary.LittleEndian.PutUint32(b[12:], 1<<31-8) },
+		"metadata too long":   func(b []byte) { binary.LittleEndian.PutUint32(b[12:], maxMeta) },
+		"no metadata at once": func(b []byte) { binary.LittleEndian.PutUint32(b[12:], 0) },
+	} {
+		bad := bytes.Clone(whole)
+		change(bad)
+		if _, err := readAll(bad); err == nil || !strings.Contains(err.Error(), "run.arrow") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestEndless has a pipe that goes on and on behind the events.
+func TestEndless(t *testing.T) {
+	whole := smallRun(t)
+	src, err := NewSource("run.arrow", io.MultiReader(bytes.NewReader(whole), zeros{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err = range src.Events() {
+	}
+	if err == nil || !strings.Contains(err.Error(), "does not end") {
+		t.Errorf("error %v", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestOpenErrors(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("folder: %v", err)
+	}
+	if _, err := Open(filepath.Join(dir, "none.arrow")); !os.IsNotExist(err) {
+		t.Errorf("missing: %v", err)
+	}
+	if !IsRun([]byte("ARROW1\x00\x00")) || IsRun([]byte("ARROW")) || IsRun(nil) {
+		t.Error("IsRun is wrong about the magic")
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	f.Add(smallRun(f))
+	f.Add(hostileRun(f, nil, hostileRow{report: `{"class":"report"}`}))
+	f.Add([]byte("ARROW1\x00\x00"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := readAll(data); err != nil && !strings.Contains(err.Error(), "run.arrow") {
+			t.Errorf("the error names no file: %v", err)
+		}
+	})
+}
