@@ -1,0 +1,88 @@
+package torch
+
+import (
+	"fmt"
+	"math"
+
+	"leakformer/model"
+)
+
+// normEpsilon is added to variances in layer norms.
+const normEpsilon = 1e-5
+
+// encode runs the encoder on part: it returns a vector of Dim for each of its
+// B×L positions, [B·L, Dim]. drop is nil when the network does not learn.
+func encode(s *scope, c model.Config, w weights, p *part, drop *dropout) tensor {
+	b, l, d := int64(p.b), int64(p.l), int64(c.Dim)
+	ids := from(s, p.tokens, b*l*int64(p.f))
+	offsets := from(s, p.offsets(), b*l)
+	x := s.view(s.embeddingSums(w["token"], ids, offsets), b, l, d)
+	x = s.add(x, s.narrow(w["position"], 0, 0, l))
+	x = drop.apply(s, s.view(x, b*l, d), b*l, d)
+	mask := attentionMask(s, c, p)
+	for i := range c.Layers {
+		x = s.nest(func(s *scope) tensor { return encoderLayer(s, c, w, i, b, l, x, mask, drop) })
+	}
+	return s.layerNorm(x, w["norm.weight"], w["norm.bias"], d)
+}
+
+// encoderLayer is one layer: attention and a feed-forward part, each added to
+// what it read through a layer norm.
+func encoderLayer(s *scope, c model.Config, w weights, i int, b, l int64, x, mask tensor, drop *dropout) tensor {
+	d := int64(c.Dim)
+	at := func(name string) tensor {
+		t, ok := w[fmt.Sprintf("layers.%d.%s", i, name)]
+		if !ok {
+			s.fail(fmt.Errorf("torch: no weights %q in layer %d", name, i))
+		}
+		return t
+	}
+	y := s.layerNorm(x, at("norm1.weight"), at("norm1.bias"), d)
+	y = s.linear(y, at("attention.in.weight"), at("attention.in.bias"))
+	y = attend(s, c, y, b, l, mask)
+	y = s.linear(y, at("attention.out.weight"), at("attention.out.bias"))
+	x = s.add(x, drop.apply(s, y, b*l, d))
+	y = s.layerNorm(x, at("norm2.weight"), at("norm2.bias"), d)
+	y = s.gelu(s.linear(y, at("forward.in.weight"), at("forward.in.bias")))
+	y = s.linear(y, at("forward.out.weight"), at("forward.out.bias"))
+	return s.add(x, drop.apply(s, y, b*l, d))
+}
+
+// attend mixes the positions of each sequence: qkv is the queries, keys and
+// values, [B·L, 3·Dim], and the result is [B·L, Dim].
+func attend(s *scope, c model.Config, qkv tensor, b, l int64, mask tensor) tensor {
+	d, h := int64(c.Dim), int64(c.Heads)
+	qkv = s.permute(s.view(qkv, b, l, 3, h, d/h), 2, 0, 3, 1, 4)
+	parts := s.unbind(s.reshape(qkv, 3, b*h, l, d/h), 0, 3) // one copy for the three
+	q, k, v := parts[0], parts[1], parts[2]
+	scores := s.baddbmm(mask, q, s.transpose(k, 1, 2), 1/math.Sqrt(float64(d/h)))
+	mixed := s.bmm(s.softmax(scores), v)
+	return s.reshape(s.transpose(s.view(mixed, b, h, l, d/h), 1, 2), b*l, d)
+}
+
+// attentionMask is what to add to the scores of attention, [B·Heads, L, L]: minus
+// infinity where a key is padding or, in a causal part, later than the query.
+// Every query sees at least the first position.
+func attentionMask(s *scope, c model.Config, p *part) tensor {
+	b, l, h := int64(p.b), int64(p.l), int64(c.Heads)
+	hidden := float32(math.Inf(-1))
+	rows := int64(1) // queries see the same keys unless the part is causal
+	if p.causal {
+		rows = l
+	}
+	values := make([]float32, b*rows*l)
+	for i, n := range p.lengths {
+		for q := range rows {
+			row := values[(int64(i)*rows+q)*l:][:l]
+			visible := int64(n)
+			if p.causal {
+				visible = min(visible, q+1)
+			}
+			for k := visible; k < l; k++ {
+				row[k] = hidden
+			}
+		}
+	}
+	mask := from(s, values, b, 1, rows, l)
+	return s.reshape(s.expand(mask, b, h, l, l), b*h, l, l)
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// A libtorch is an installed libtorch and the compiler that will use it.
+type libtorch struct {
+	// Version as the headers give it, for example "1.13.0".
+	Version string
+	// Include and Lib are its folders; Lib is empty for the system's, which
+	// compiler and loader find by themselves.
+	Include, Lib string
+	// CUDA says that the CUDA kernels are there.
+	CUDA bool
+	// OldABI says that it was compiled with the C++ library's ABI from before
+	// C++11, as the archives without "cxx11-abi" in their names were.
+	OldABI bool
+	// CXX is the compiler command, which may begin with words like ccache;
+	// Compiler is its name and version.
+	CXX, Compiler string
+}
+
+const installHint = `libtorch and its headers are needed. Do one of these:
+  Debian, Ubuntu:  apt-get install --no-install-recommends libtorch-dev libopenblas0-pthread g++
+  elsewhere:       unpack an official libtorch archive and set LIBTORCH to its folder
+                   (the torch folder of a Python installation of PyTorch will do as well)`
+
+// findLibtorch looks for libtorch in root, or where the system keeps it if
+// root is empty.
+func findLibtorch(ctx context.Context, root, cxx string) (*libtorch, error) {
+	t := &libtorch{Include: "/usr/include", CXX: cxx}
+	if root != "" {
+		abs, err := filepath.Abs(root)
+		if err != nil {
+			return nil, err
+		}
+		t.Include, t.Lib = filepath.Join(abs, "include"), filepath.Join(abs, "lib")
+	}
+	header := filepath.Join(t.api(), "torch", "version.h")
+	text, err := os.ReadFile(header)
+	if err != nil {
+		return nil, fmt.Errorf("no libtorch: %w\n%s", err, installHint)
+	}
+	if t.Version, err = headerVersion(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", header, err)
+	}
+	if err := t.findCompiler(ctx); err != nil {
+		return nil, err
+	}
+	return t, t.findLibraries(ctx)
+}
+
+// api is the folder of the C++ interface's headers.
+func (t *libtorch) api() string {
+	return filepath.Join(t.Include, "torch", "csrc", "api", "include")
+}
+
+// compiler is the command that runs the compiler with args.
+func (t *libtorch) compiler(ctx context.Context, args ...string) *exec.Cmd {
+	words := append(strings.Fields(t.CXX), args...)
+	return exec.CommandContext(ctx, words[0], words[1:]...)
+}
+
+func (t *libtorch) findCompiler(ctx context.Context) error {
+	out, err := t.compiler(ctx, "--version").Output()
+	if err != nil {
+		return fmt.Errorf("no C++ compiler: %w\ninstall one (Debian, Ubuntu: apt-get install g++) or name it in CXX", err)
+	}
+	first, _, _ := bytes.Cut(out, []byte("\n"))
+	t.Compiler = string(bytes.TrimSpace(first))
+	return nil
+}
+
+// findLibraries checks that the shared libraries are there and how they were built.
+func (t *libtorch) findLibraries(ctx context.Context) error {
+	path := func(name string) (string, error) {
+		if t.Lib != "" {
+			p := filepath.Join(t.Lib, name)
+			_, err := os.Stat(p)
+			return p, err
+		}
+		out, err := t.compiler(ctx, "-print-file-name="+name).Output()
+		p := strings.TrimSpace(string(out))
+		if err == nil && !filepath.IsAbs(p) { // a compiler echoes what it does not find
+			err = fmt.Errorf("%s: %w", name, os.ErrNotExist)
+		}
+		return p, err
+	}
+	for _, name := range []string{"libtorch.so", "libtorch_cpu.so"} {
+		if _, err := path(name); err != nil {
+			return fmt.Errorf("libtorch's headers are in %s but not its libraries: %w\n%s", t.Include, err, installHint)
+		}
+	}
+	_, err := path("libtorch_cuda.so")
+	t.CUDA = err == nil
+	base, err := path("libc10.so")
+	if err != nil {
+		return fmt.Errorf("libtorch is incomplete: %w\n%s", err, installHint)
+	}
+	t.OldABI, err = oldABI(base)
+	return err
+}
+
+var versionDefine = regexp.MustCompile(`#define TORCH_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)`)
+
+// headerVersion reads the version out of libtorch's version.h.
+func headerVersion(header []byte) (string, error) {
+	var parts []string
+	for _, m := range versionDefine.FindAllSubmatch(header, -1) {
+		parts = append(parts, string(m[1]))
+	}
+	if len(parts) != 3 {
+		return "", errors.New("does not define the version of libtorch")
+	}
+	return strings.Join(parts, "."), nil
+}
+
+// oldABI says whether the shared library at path exports functions of the C++11
+// ABI's strings; libc10 has dozens of them either way.
+func oldABI(path string) (bool, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer f.Close()
+	symbols, err := f.DynamicSymbols()
+	if err != nil {
+		return false, fmt.Errorf("reading the symbols of %s: %w", path, err)
+	}
+	for _, s := range symbols {
+		if s.Section != elf.SHN_UNDEF && strings.Contains(s.Name, "__cxx11") {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// cxxFlags are the flags to compile gotch's wrapper with.
+func (t *libtorch) cxxFlags() []string {
+	// Note: -O1, for the wrapper only passes its arguments on. -O2 takes twice
+	// as long to compile and the program is not measurably faster.
+	flags := []string{"-std=c++17", "-O1", "-g0", "-w", "-I" + t.api()}
+	if t.Lib != "" {
+		flags = append(flags, "-I"+t.Include)
+	}
+	if t.OldABI {
+		flags = append(flags, "-D_GLIBCXX_USE_CXX11_ABI=0")
+	}
+	return flags
+}
+
+// ldFlags are the flags to link a program with gotch.
+func (t *libtorch) ldFlags() []string {
+	var flags []string
+	if t.Lib != "" {
+		flags = append(flags, "-L"+t.Lib, "-Wl,-rpath,"+t.Lib)
+	}
+	if t.CUDA {
+		// Nothing refers to these by name: they register their kernels when loaded.
+		flags = append(flags, "-Wl,--no-as-needed", "-ltorch_cuda", "-lc10_cuda", "-Wl,--as-needed")
+	}
+	return append(flags, "-ltorch", "-ltorch_cpu", "-lc10", "-lstdc++")
+}
+
+// A cgo line has no way to quote what it contains.
+var plainPath = regexp.MustCompile(`^[\w@%+=:,./~-]*$`)
+
+// libGo is the source of libtch/lib.go for this libtorch.
+func (t *libtorch) libGo() ([]byte, error) {
+	if dir := t.Include + t.Lib; !plainPath.MatchString(dir) {
+		return nil, fmt.Errorf("%s: cgo cannot take a folder with blanks or special characters; use a link with a plain name", t.Include)
+	}
+	return fmt.Appendf(nil, libTemplate, t.Version, strings.Join(t.cxxFlags(), " "), strings.Join(t.ldFlags(), " ")), nil
+}
+
+// libTemplate also gives Go what gotch leaves out or gets wrong: three functions
+// of torch_api.h, and a gelu that does not leak the name of its kind at each call.
+const libTemplate = `package libtch
+
+// Written by leakformer's model/torch/fit for libtorch %s; run that again to change it.
+
+// #cgo CFLAGS: -O1 -g0 -w
+// #cgo CXXFLAGS: %s
+// #cgo LDFLAGS: %s
+// #include <stdbool.h>
+// #include "torch_api.h"
+// static void exact_gelu(tensor *out, tensor self) {
+//   static char kind[] = "none";
+//   atg_gelu(out, self, kind, sizeof kind - 1);
+// }
+import "C"
+
+// AtManualSeed seeds libtorch's random generators.
+func AtManualSeed(seed int64) { C.at_manual_seed(C.int64_t(seed)) }
+
+// AtSetNumThreads sets how many threads one operation may use.
+func AtSetNumThreads(n int) { C.at_set_num_threads(C.int(n)) }
+
+// AtGetNumThreads returns how many threads one operation may use.
+func AtGetNumThreads() int { return int(C.at_get_num_threads()) }
+
+// AtgGeluExact is AtgGelu with the error function, not its approximation.
+func AtgGeluExact(out *Ctensor, self Ctensor) { C.exact_gelu(out, self) }
+`

@@ -1,0 +1,5 @@
+package torch
+
+import "runtime"
+
+func Cores() int { return runtime.NumCPU() }
