@@ -7,8 +7,10 @@ import (
 	"leakformer/ingest"
 )
 
-// laws checks, event by event, what every user of a run relies on. Writer and
-// reader share it: what was written can be read.
+// laws checks, event by event, what keeps a user of a run from going astray:
+// numbers that index something, and order. Writer and reader share it, so that
+// what was written can be read. It is the part of [ingest.Validator] that needs no
+// memory for the live blocks.
 type laws struct {
 	seq   int64 // of the event before
 	born  int64 // blocks so far

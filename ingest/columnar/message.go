@@ -14,8 +14,8 @@ import (
 const (
 	// maxMeta bounds the metadata of one message. Ours are a few kilobytes.
 	maxMeta = 1 << 20
-	// maxBatch bounds a record batch, packed and unpacked. The writer ends a batch
-	// long before.
+	// maxBatch bounds a record batch in bytes, packed and unpacked. The writer ends
+	// a batch long before.
 	maxBatch = 256 << 20
 )
 
