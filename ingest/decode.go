@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// maxBlock bounds the bytes of one block: no address space is larger, and sums of
+// sizes stay far from the end of int64.
+const maxBlock = 1 << 48
+
 // decoder is what the reader of a format works with: it takes lines and hands
 // back events. The methods that emit return false when nobody listens any more;
 // the format's reader then returns.
@@ -21,9 +25,12 @@ type decoder struct {
 	judged int32
 	seen   []bool // stacks that allocated
 	pids   map[int32]struct{}
+	pid    int32 // the one that site saw last
 	seq    int64
-	yield  func(Event, error) bool
-	done   bool
+	// symbols and strings keep one copy of every name that a log repeats.
+	symbols, strings map[string]string
+	yield            func(Event, error) bool
+	done             bool
 }
 
 func (d *decoder) emit(e Event) bool {
@@ -62,13 +69,50 @@ func (d *decoder) site(stack StackID, pid int32) {
 		d.seen[stack] = true
 		d.report.Sites++
 	}
-	if pid == 0 {
+	if pid == d.pid {
 		return
 	}
-	if _, ok := d.pids[pid]; !ok {
-		d.pids[pid] = struct{}{}
-		d.report.Processes++
+	d.pid = pid
+	d.process(pid)
+}
+
+// process counts a process, also one that allocates nothing.
+func (d *decoder) process(pid int32) {
+	if _, ok := d.pids[pid]; ok || pid == 0 {
+		return
 	}
+	if d.pids == nil {
+		d.pids = map[int32]struct{}{}
+	}
+	d.pids[pid] = struct{}{}
+	d.report.Processes++
+}
+
+// symbol normalises a name (see NormalizeSymbol), each once.
+func (d *decoder) symbol(name []byte) string {
+	if s, ok := d.symbols[string(name)]; ok {
+		return s
+	}
+	if d.symbols == nil {
+		d.symbols = map[string]string{}
+	}
+	raw := string(name)
+	s := NormalizeSymbol(raw)
+	d.symbols[raw] = s
+	return s
+}
+
+// text is string(b), with one copy for all that are equal.
+func (d *decoder) text(b []byte) string {
+	if s, ok := d.strings[string(b)]; ok {
+		return s
+	}
+	if d.strings == nil {
+		d.strings = map[string]string{}
+	}
+	s := string(b)
+	d.strings[s] = s
+	return s
 }
 
 func (d *decoder) born(e *Event) {
@@ -113,7 +157,7 @@ func (d *decoder) died(e *Event) {
 // held it is freed first, as an inferred free.
 func (d *decoder) alloc(e Event) bool {
 	block, lost, wasLive := d.ledger.alloc(e.PID, e.Addr, e.Size, e.Stack)
-	if wasLive {
+	if wasLive && lost.block != inherited {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
 			Time: e.Time, PID: e.PID, TID: e.TID, Comm: e.Comm, Line: e.Line}
 		d.died(&f)
@@ -126,30 +170,36 @@ func (d *decoder) alloc(e Event) bool {
 	return d.emit(e)
 }
 
-// free emits the death of the block at e.Addr; it fills in what is freed.
+// free emits the death of the block at e.Addr; it fills in what is freed. The
+// death of a forked process's copy is only counted.
 func (d *decoder) free(e Event) bool {
 	b, ok := d.ledger.free(e.PID, e.Addr)
 	e.Block = -1
 	if ok {
+		if b.block == inherited {
+			d.report.InheritedFrees++
+			return !d.done
+		}
 		e.Block, e.Size, e.Stack = b.block, b.size, b.stack
 	}
 	d.died(&e)
 	return d.emit(e)
 }
 
-// allocClass and freeClass are for formats whose frees name only the stack and
-// the size of what they free: the oldest such block is taken.
-func (d *decoder) allocClass(e Event) bool {
-	e.Block = d.ledger.allocClass(e.Stack, e.Size)
+// allocClass and freeClass are for formats whose events name a class of equal
+// blocks: live holds those of the class, and the oldest is taken to die first.
+func (d *decoder) allocClass(e Event, live *fifo) bool {
+	e.Block = d.ledger.born
+	d.ledger.born++
+	live.push(e.Block)
 	d.born(&e)
 	return d.emit(e)
 }
 
-func (d *decoder) freeClass(e Event) bool {
-	b, ok := d.ledger.freeClass(e.Stack, e.Size)
+func (d *decoder) freeClass(e Event, live *fifo) bool {
+	var ok bool
 	e.Flags |= Approximate
-	e.Block = b
-	if !ok {
+	if e.Block, ok = live.pop(); !ok {
 		e.Size = 0
 	}
 	d.died(&e)
@@ -187,6 +237,7 @@ func (d *decoder) oracle(name, expected, got string) {
 // logSource is a Source over a file in a line format.
 type logSource struct {
 	dec    *decoder
+	in     *input
 	format *Format
 	closer io.Closer
 	read   bool
@@ -228,11 +279,11 @@ func (s *logSource) Events() iter.Seq2[Event, error] {
 // damage behind which what was read is still good.
 func (s *logSource) readError() error {
 	err := s.dec.lines.err
-	switch {
-	case err == nil, err == io.EOF:
+	if err == nil || err == io.EOF {
 		return nil
-	case errors.Is(err, io.ErrUnexpectedEOF), isDamage(err):
-		s.dec.truncated("the compressed data end early or are damaged (%v); what came before is used", err)
+	}
+	if err = s.in.explain(err); errors.Is(err, errDamaged) {
+		s.dec.truncated("%v; what came before is used", err)
 		return nil
 	}
 	return fmt.Errorf("%s: %w", s.dec.report.Name, err)

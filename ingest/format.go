@@ -26,13 +26,22 @@ type Format struct {
 
 // formats in the order in which detection tries them: those with a magic first,
 // then those whose lines may stand between other output.
-var formats = []Format{}
+var formats = []Format{
+	{
+		Name: "heaptrack", Title: "heaptrack data file, raw or interpreted", Class: Events,
+		Produce: "heaptrack --raw PROGRAM",
+		sniff:   sniffHeaptrack, read: readHeaptrack,
+	},
+}
 
 // Formats lists what can be read, in the order of detection.
 func Formats() []Format { return append([]Format(nil), formats...) }
 
 // choose finds the format by name, or by looking at the head of the file.
 func choose(file string, head []byte, name string) (*Format, error) {
+	if len(bytes.TrimSpace(head)) == 0 {
+		return nil, &FormatError{File: file, Msg: "is empty: no log to read"}
+	}
 	if name != "" && name != "auto" {
 		var names []string
 		for i := range formats {
@@ -42,9 +51,6 @@ func choose(file string, head []byte, name string) (*Format, error) {
 			names = append(names, formats[i].Name)
 		}
 		return nil, fmt.Errorf("unknown format %q: use auto or one of %s", name, strings.Join(names, ", "))
-	}
-	if len(bytes.TrimSpace(head)) == 0 {
-		return nil, &FormatError{File: file, Msg: "is empty: no log to read"}
 	}
 	var why []string
 	for i := range formats {

@@ -11,19 +11,16 @@ type ledger struct {
 
 // heap is the live blocks of one process.
 type heap struct {
-	byAddr  map[uint64]liveBlock
-	byClass map[blockClass]*fifo
+	byAddr map[uint64]liveBlock
 }
+
+// inherited stands for the number of a block that a forked process has from its
+// parent.
+const inherited = -1
 
 type liveBlock struct {
 	block, size int64
 	stack       StackID
-}
-
-// blockClass is what heaptrack's interpreted files name in place of an address.
-type blockClass struct {
-	stack StackID
-	size  int64
 }
 
 // fifo is a queue of block numbers; the oldest block of a class is freed first.
@@ -32,7 +29,13 @@ type fifo struct {
 	head   int
 }
 
-func (q *fifo) push(b int64) { q.blocks = append(q.blocks, b) }
+func (q *fifo) push(b int64) {
+	if q.head > 64 && q.head*2 > len(q.blocks) {
+		q.blocks = append(q.blocks[:0], q.blocks[q.head:]...)
+		q.head = 0
+	}
+	q.blocks = append(q.blocks, b)
+}
 
 func (q *fifo) pop() (int64, bool) {
 	if q.head == len(q.blocks) {
@@ -40,10 +43,6 @@ func (q *fifo) pop() (int64, bool) {
 	}
 	b := q.blocks[q.head]
 	q.head++
-	if q.head > 1024 && q.head*2 > len(q.blocks) {
-		q.blocks = append(q.blocks[:0], q.blocks[q.head:]...)
-		q.head = 0
-	}
 	return b, true
 }
 
@@ -64,20 +63,22 @@ func (l *ledger) heap(pid int32) *heap {
 	return h
 }
 
-// known reports whether any block of the process has been seen.
-func (l *ledger) known(pid int32) bool {
-	_, ok := l.procs[pid]
-	return ok
-}
-
-// fork gives the child everything that is live in its parent. The blocks keep
-// their numbers: freed in both, they die once in each process.
-func (l *ledger) fork(parent, child int32) {
-	from := l.heap(parent)
-	to := l.heap(child)
+// fork gives the child a copy of everything that is live in its parent, and
+// returns how many blocks that are. The copies have no numbers: they are no
+// blocks of the log, and their frees no events.
+func (l *ledger) fork(parent, child int32) int {
+	from, to := l.heap(parent), l.heap(child)
 	for addr, b := range from.byAddr {
+		b.block = inherited
 		to.byAddr[addr] = b
 	}
+	return len(from.byAddr)
+}
+
+// drop forgets a process that has ended, or has become another program.
+func (l *ledger) drop(pid int32) {
+	delete(l.procs, pid)
+	l.last = nil
 }
 
 // alloc books a birth and returns the block's number and, where the address was
@@ -99,29 +100,4 @@ func (l *ledger) free(pid int32, addr uint64) (liveBlock, bool) {
 		delete(h.byAddr, addr)
 	}
 	return b, ok
-}
-
-// allocClass and freeClass do the same for blocks that have a class but no address.
-func (l *ledger) allocClass(stack StackID, size int64) int64 {
-	h := l.heap(0)
-	if h.byClass == nil {
-		h.byClass = map[blockClass]*fifo{}
-	}
-	c := blockClass{stack, size}
-	q := h.byClass[c]
-	if q == nil {
-		q = &fifo{}
-		h.byClass[c] = q
-	}
-	q.push(l.born)
-	l.born++
-	return l.born - 1
-}
-
-func (l *ledger) freeClass(stack StackID, size int64) (int64, bool) {
-	q := l.heap(0).byClass[blockClass{stack, size}]
-	if q == nil {
-		return -1, false
-	}
-	return q.pop()
 }

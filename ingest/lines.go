@@ -24,8 +24,9 @@ type lines struct {
 	// tooLong counts the lines that were skipped because of their length;
 	// lastTooLong is the number of the latest of them.
 	tooLong, lastTooLong int64
-	err                  error
-	long                 []byte
+	// err is what ended the input.
+	err  error
+	long []byte
 }
 
 func newLines(r io.Reader) *lines {
@@ -88,11 +89,11 @@ func (l *lines) read() (line []byte, whole, ok bool) {
 		}
 	}
 	if err != nil {
-		l.partial = true
 		l.err = err
 		if whole && len(l.long) == 0 {
 			return nil, false, false
 		}
+		l.partial = true
 		return l.long, whole, true
 	}
 	return bytes.TrimSuffix(l.long, []byte{'\n'}), whole, true
