@@ -50,10 +50,10 @@ func (t flat) slot(n int64) (int64, error) {
 		return 0, err
 	}
 	entry := 4 + 2*n
-	if entry+2 > int64(head&0xffff) {
+	if entry >= int64(head&0xffff) { // as arrow has it, for odd sizes too
 		return 0, nil
 	}
-	if vtable+entry+2 > int64(len(t.data)) {
+	if vtable+entry >= int64(len(t.data)) {
 		return 0, errFlat
 	}
 	off := binary.LittleEndian.Uint16(t.data[vtable+entry:])
