@@ -32,6 +32,26 @@ var formats = []Format{
 		Produce: "heaptrack --raw PROGRAM",
 		sniff:   sniffHeaptrack, read: readHeaptrack,
 	},
+	{
+		Name: "memcheck-xml", Title: "Valgrind memcheck report, XML", Class: EndReport,
+		Produce: "valgrind --leak-check=full --show-leak-kinds=all --xml=yes --xml-file=memcheck.%p.xml PROGRAM",
+		sniff:   sniffMemcheckXML, read: readMemcheckXML,
+	},
+	{
+		Name: "kmemleak", Title: "suspects of the Linux kernel's leak detector", Class: EndReport,
+		Produce: "echo scan > /sys/kernel/debug/kmemleak; cat /sys/kernel/debug/kmemleak",
+		sniff:   sniffKmemleak, read: readKmemleak,
+	},
+	{
+		Name: "trace-malloc", Title: "Valgrind's trace of allocator calls", Class: Events,
+		Produce: "valgrind --trace-malloc=yes --time-stamp=yes --log-file=trace.%p.log PROGRAM",
+		sniff:   sniffTraceMalloc, read: readTraceMalloc,
+	},
+	{
+		Name: "memcheck", Title: "Valgrind memcheck report, text", Class: EndReport,
+		Produce: "valgrind --leak-check=full --show-leak-kinds=all --log-file=memcheck.%p.log PROGRAM",
+		sniff:   sniffMemcheck, read: readMemcheck,
+	},
 }
 
 // Formats lists what can be read, in the order of detection.

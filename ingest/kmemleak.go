@@ -1,0 +1,818 @@
+package ingest
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The suspects of the kernel's leak detector: /sys/kernel/debug/kmemleak, and
+// the same text in the kernel log, with whatever syslog, serial consoles and
+// mail put before and between its lines. The text is that of print_unreferenced
+// in mm/kmemleak.c from 2.6.31 to 6.18; it changed over time, lines wrap and lose
+// their blanks on the way, so words decide and not columns.
+//
+// Repeated copies of the file in one log are a series of scans: a scan ends where
+// an object comes up again, or at a line that begins with "# scan", which who
+// collects a series may write before each copy. In the kernel log an object
+// stands once, so there is one scan.
+
+func sniffKmemleak(head []byte) string {
+	found := headLines(head, func(line []byte) bool {
+		_, ok := afterHeader(line)
+		return ok
+	})
+	if found {
+		return ""
+	}
+	return `no line "unreferenced object 0x... (size N):"`
+}
+
+const (
+	// maxHeld bounds the objects that wait until the tick rate or their scan
+	// is known.
+	maxHeld = 1024
+	// maxDisorder is the number of ticks by which an object of the list may be
+	// older than the one before it: two processors allocate at once.
+	maxDisorder = 10
+	// maxJiffies is over 17 years at 1000 ticks a second.
+	maxJiffies = 1 << 39
+)
+
+// kmemleak is the reader.
+type kmemleak struct {
+	d      *decoder
+	part   kmemPart
+	obj    kmemObject // being read
+	stack  []FrameID
+	frames map[string]kmemFrame // by their text
+	// carry is the head of a line that another message broke in two.
+	carry []byte
+	cut   bool // the log ends in the middle of a call stack
+
+	held []kmemObject
+	ticks
+	series
+	// What the kernel itself says: want objects, of which got stand in the
+	// kernel log; announced are all that it ever spoke of.
+	want, got, announced int64
+	logged               int64 // in the kernel log since it last told a number
+	duplicates           int64
+}
+
+// kmemPart is the part of a record that the reader is in.
+type kmemPart uint8
+
+const (
+	outside kmemPart = iota
+	header
+	content // hex dump
+	backtrace
+)
+
+// kmemObject is one suspect.
+type kmemObject struct {
+	kmemKey
+	event Event
+	// tagged: its lines carry "kmemleak: "; stamped: they carry the time or
+	// another mark of a log. A line without stands between by accident.
+	tagged, stamped bool
+	at              time.Duration // boot time of the log line, where the kernel stamped it
+	aged            bool
+	age             time.Duration
+	known           bool // its comm line was read
+}
+
+// kmemKey is one object: an address may be used again, but not in the same tick.
+type kmemKey struct {
+	kind    string // "", "phys" or "percpu": an address space of its own
+	addr    uint64
+	size    int64
+	jiffies uint64
+}
+
+// kmemFrame is a line of a backtrace; skip marks its end marker.
+type kmemFrame struct {
+	id   FrameID
+	skip bool
+}
+
+func readKmemleak(d *decoder) error {
+	d.report.Tool = "kmemleak"
+	r := &kmemleak{d: d, frames: map[string]kmemFrame{}, series: series{seen: map[kmemKey]bool{}}}
+	for {
+		line, ok := d.lines.next()
+		if !ok {
+			break
+		}
+		if len(r.carry) > 0 {
+			r.carry = append(r.carry, line...)
+			line, r.carry = r.carry, nil
+		}
+		recognised, more := r.line(line)
+		if !more {
+			return nil
+		}
+		if recognised {
+			d.report.Recognised++
+		}
+	}
+	r.finish()
+	return nil
+}
+
+// line takes one line; more is false when nobody listens any more.
+func (r *kmemleak) line(line []byte) (recognised, more bool) {
+	text, p := stripLog(line)
+	if r.part != outside {
+		if used, more := r.body(text, p); used || !more {
+			return used, more
+		}
+	}
+	if rest, ok := afterHeader(text); ok {
+		return true, r.flush() && r.begin(rest, p)
+	}
+	if bytes.HasPrefix(text, []byte("# scan")) {
+		if !r.flush() {
+			return true, false
+		}
+		r.mark(len(r.held))
+		return true, r.release(false)
+	}
+	if n, ok := announcement(text); ok && p.tagged {
+		// The number stands behind the scan's objects.
+		if p.tagged == r.obj.tagged && !r.flush() {
+			return true, false
+		}
+		r.announce(n)
+		return true, true
+	}
+	switch {
+	case r.part == outside:
+	case p.tagged && bytes.HasPrefix(text, []byte("Object")):
+		// A description of an object for debugging, in almost the same words.
+		return true, r.flush()
+	case p.tagged != r.obj.tagged, p.stamped && !r.obj.stamped:
+		// Another message of the kernel.
+	case r.broken(text, p):
+		return true, true
+	case r.d.lines.partial && r.part == backtrace && len(text) > 0:
+		r.cut = true
+		return true, true
+	case bytes.HasPrefix(text, []byte("comm ")):
+		return true, r.d.bad(r.d.lines.n, "process and time not understood: %q", clip(text))
+	case bytes.HasPrefix(text, []byte("[<")) && r.part == backtrace:
+		return true, r.d.bad(r.d.lines.n, "call stack entry not understood: %q", clip(text))
+	case r.part == backtrace && len(r.stack) > 0:
+		return p.tagged, r.flush()
+	}
+	return p.tagged || bytes.HasPrefix(text, []byte("BUG: memory leak")), true
+}
+
+// body takes a line that belongs to the record being read, if it does.
+func (r *kmemleak) body(text []byte, p logPrefix) (used, more bool) {
+	if len(text) == 0 {
+		return false, true
+	}
+	if r.part == backtrace {
+		if p.tagged != r.obj.tagged || p.stamped && !r.obj.stamped {
+			return false, true
+		}
+		f, ok := r.frame(text)
+		if ok && !f.skip && len(r.stack) < maxFrames {
+			r.stack = append(r.stack, f.id)
+		}
+		return ok, true
+	}
+	switch text[0] {
+	case 'c':
+		if r.part == header {
+			return r.comm(text, p), true
+		}
+	case 'h':
+		if bytes.HasPrefix(text, []byte("hex dump (first ")) {
+			r.part = content
+			return true, true
+		}
+	case 'b':
+		if bytes.HasPrefix(text, []byte("backtrace")) {
+			r.part = backtrace
+			return true, true
+		}
+	}
+	return r.part == content && isHexRow(text), true
+}
+
+// begin opens a record at what follows "unreferenced object".
+func (r *kmemleak) begin(rest []byte, p logPrefix) bool {
+	o := kmemObject{tagged: p.tagged, stamped: p.stamped, at: p.at, event: Event{Line: r.d.lines.n, Loss: Unreferenced, Count: 1}}
+	s := scan{rest: rest}
+	if s.has(" (") {
+		kind, rest, ok := bytes.Cut(s.rest, []byte(")"))
+		o.kind, s.rest, s.bad = r.d.text(kind), rest, !ok
+	}
+	s.lit(" 0x")
+	o.addr = s.hex()
+	s.lit(" (size ")
+	o.size = s.number()
+	s.lit(")")
+	if s.bad {
+		if r.broken(rest, p) {
+			// The whole line is wanted again, with its other half.
+			r.carry = append([]byte("unreferenced object"), r.carry...)
+			return true
+		}
+		return r.d.bad(r.d.lines.n, "object not understood: %q", clip(rest))
+	}
+	o.event.Addr, o.event.Size = o.addr, o.size
+	r.part, r.obj, r.stack = header, o, r.stack[:0]
+	return true
+}
+
+// comm reads: comm "NAME", pid N, jiffies N[ (age N.NNNs)]. The name may hold
+// anything.
+func (r *kmemleak) comm(text []byte, p logPrefix) bool {
+	rest, ok := bytes.CutPrefix(text, []byte(`comm "`))
+	i := bytes.LastIndex(rest, []byte(`", pid `))
+	if !ok || i < 0 {
+		return false
+	}
+	s := scan{rest: rest[i+len(`", pid `):]}
+	pid := s.number()
+	s.lit(", jiffies ")
+	jiffies := s.number()
+	if s.bad || pid > math.MaxInt32 || jiffies > maxJiffies {
+		return false
+	}
+	o := &r.obj
+	if s.has(" (age ") {
+		age := scan{rest: s.rest}
+		sec := age.number()
+		age.lit(".")
+		ms := age.number()
+		age.lit("s)")
+		if !age.bad && sec < 1<<32 && ms < 1000 {
+			o.aged, o.age = true, time.Duration(sec)*time.Second+time.Duration(ms)*time.Millisecond
+		}
+	}
+	o.event.Comm, o.event.PID, o.jiffies, o.known = r.d.text(rest[:i]), int32(pid), uint64(jiffies), true
+	// 2.6.31 writes its tag before the first line only.
+	o.tagged, o.stamped = p.tagged, p.stamped
+	return true
+}
+
+// frame reads a line of a backtrace.
+func (r *kmemleak) frame(text []byte) (kmemFrame, bool) {
+	where := text
+	if len(text) > 2 && text[0] == '[' && text[1] == '<' {
+		// The code address is hashed, hidden or real, depending on the
+		// kernel: only the name behind it is worth something.
+		i := bytes.IndexByte(text, ']')
+		if i < 3 || text[i-1] != '>' {
+			return kmemFrame{}, false
+		}
+		if where = bytes.TrimLeft(text[i+1:], " \t"); len(where) == 0 {
+			where = append([]byte("0x"), text[2:i-1]...)
+		}
+	}
+	f, ok := r.frames[string(where)]
+	if ok {
+		return f, true
+	}
+	parsed, skip, ok := parseKernelFrame(where)
+	if !ok {
+		return kmemFrame{}, false
+	}
+	f.skip = skip
+	if !skip {
+		f.id = r.d.stacks.Frame(parsed)
+	}
+	if len(r.frames) >= maxCached {
+		clear(r.frames)
+	}
+	r.frames[string(where)] = f
+	return f, true
+}
+
+// parseKernelFrame reads one of, the last two of syzkaller:
+//
+//	SYM+0xHEX/0xHEX [MODULE]    0xHEX    SYM+0xHEX/0xHEX FILE:LINE    SYM FILE:LINE [inline]
+//
+// The end marker of some 32-bit kernels, the highest address, is skipped.
+func parseKernelFrame(text []byte) (f Frame, skip, ok bool) {
+	sym, tail, _ := bytes.Cut(text, []byte(" "))
+	tail = bytes.TrimSpace(tail)
+	plus := bytes.LastIndex(sym, []byte("+0x"))
+	switch {
+	case plus > 0 && isOffset(string(sym[plus+3:])):
+		f.Function = NormalizeSymbol(string(sym))
+	case bytes.HasPrefix(sym, []byte("0x")) && len(tail) == 0:
+		a, err := strconv.ParseUint(string(sym[2:]), 16, 64)
+		if err != nil {
+			return f, false, false
+		}
+		f.Address = a
+		return f, a == math.MaxUint32 || a == math.MaxUint64 || a == 0, true
+	case bytes.HasSuffix(tail, []byte(" [inline]")):
+		f.Function = NormalizeSymbol(string(sym))
+		f.Inlined = true
+		tail = bytes.TrimSuffix(tail, []byte(" [inline]"))
+	default:
+		return f, false, false
+	}
+	if len(tail) > 0 && tail[0] == '[' {
+		module, rest, closed := bytes.Cut(tail[1:], []byte("]"))
+		// A build id may follow the name; blanks before it are no module.
+		module, _, _ = bytes.Cut(module, []byte(" "))
+		if !closed || len(module) == 0 || isStamp(tail) {
+			return f, false, false
+		}
+		f.Module = string(module)
+		tail = bytes.TrimSpace(rest)
+	}
+	if len(tail) > 0 {
+		i := bytes.LastIndexByte(tail, ':')
+		n, err := strconv.Atoi(string(tail[i+1:]))
+		if i < 1 || err != nil || n < 0 {
+			return f, false, false
+		}
+		f.File, f.Line = string(tail[:i]), n
+	}
+	return f, false, true
+}
+
+// broken looks for another message of the kernel in the middle of a line: on a
+// serial console it may start anywhere, and the rest of the line follows it. The
+// head is kept to be joined with the next line.
+func (r *kmemleak) broken(text []byte, p logPrefix) bool {
+	if p.stamped {
+		return false
+	}
+	const longest = 4096 // a line of kmemleak is much shorter
+	for i := 1; i < min(len(text), longest); i++ {
+		if text[i] == '[' && isStamp(text[i:]) {
+			r.carry = append(r.carry[:0], text[:i]...)
+			if message, p := stripLog(text[i:]); p.tagged {
+				if n, ok := announcement(message); ok {
+					r.announce(n)
+				}
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// flush ends the record being read.
+func (r *kmemleak) flush() bool {
+	if r.part == outside {
+		return true
+	}
+	part := r.part
+	r.part = outside
+	o := r.obj
+	if part != backtrace {
+		return r.d.bad(o.event.Line, "object %#x has no backtrace", o.addr)
+	}
+	o.event.Stack = r.d.stacks.Stack(r.stack)
+	return r.add(o)
+}
+
+// add puts an object into its scan.
+func (r *kmemleak) add(o kmemObject) bool {
+	if o.tagged {
+		r.logged++
+	}
+	if !r.place(&r.held, o) {
+		r.duplicates++
+		return true
+	}
+	r.observe(o)
+	return r.release(false)
+}
+
+// release emits the objects that wait, if nothing is left to wait for.
+func (r *kmemleak) release(end bool) bool {
+	n := len(r.held)
+	if !end {
+		if r.hz == 0 && n < maxHeld {
+			return true
+		}
+		if n = r.settled(n); n == 0 {
+			return true
+		}
+	}
+	for _, o := range r.held[:n] {
+		if o.known {
+			o.event.Time = r.since(o.jiffies)
+			r.d.report.Clock = Stamps
+		}
+		if !r.d.outstanding(o.event) {
+			return false
+		}
+	}
+	r.held = append(r.held[:0], r.held[n:]...)
+	r.unsettled -= n
+	return true
+}
+
+// announce takes "N new suspected memory leaks".
+func (r *kmemleak) announce(n int64) {
+	r.announced += n
+	if r.logged > 0 {
+		r.want += n
+		r.got += r.logged
+		r.logged = 0
+	}
+	r.told = true
+}
+
+// finish emits what is left and completes the report.
+func (r *kmemleak) finish() {
+	d := r.d
+	if r.part == header || r.part == content || r.part == backtrace && len(r.stack) == 0 {
+		d.truncated("the last object, %#x, has no call stack", r.obj.addr)
+		r.part = outside
+	}
+	if r.cut {
+		d.truncated("the last call stack is incomplete")
+	}
+	if !r.flush() || !r.release(true) {
+		return
+	}
+	report := d.report
+	if r.scan > 0 {
+		report.Class = Snapshots
+	}
+	if r.guessed && report.Clock == Stamps {
+		report.Warn("%s: nothing in it tells the kernel's tick rate (CONFIG_HZ): times assume %d ticks a second", report.Name, r.hz)
+	}
+	if r.marked && r.scan > d.judged {
+		report.Warn("%s: the last scan found nothing: the outstanding objects are those of an earlier one", report.Name)
+	}
+	if r.duplicates > 0 {
+		report.Warn("%s: %d objects stand there twice and are counted once", report.Name, r.duplicates)
+	}
+	const name = "new suspected memory leaks"
+	switch {
+	case r.want > 0:
+		d.oracle(name, strconv.FormatInt(r.want, 10), strconv.FormatInt(r.got, 10))
+	case r.announced > 0 && r.scan == 0 && r.announced == report.Outstanding.Blocks:
+		// Suspects that were freed since are gone from the file, so that only
+		// equality says something.
+		d.oracle(name, strconv.FormatInt(r.announced, 10), strconv.FormatInt(report.Outstanding.Blocks, 10))
+	}
+}
+
+// series tells the scans of a log apart.
+type series struct {
+	scan int32
+	// seen are the objects of the scan; true: from a copy of the file.
+	seen map[kmemKey]bool
+	// high is the youngest object of the scan. The file is ordered by age, so
+	// that an older object may begin the next scan: such objects stay
+	// unsettled (from this index of the held ones on) until one of them turns
+	// out to be in the scan already, or none does for long.
+	high      uint64
+	open      bool
+	unsettled int
+	told      bool // the kernel finished a scan since the last object
+	marked    bool // "# scan" lines separate the scans
+}
+
+// place appends o to the held objects with the number of its scan; it returns
+// false if o stood in the scan before.
+func (s *series) place(held *[]kmemObject, o kmemObject) bool {
+	o.event.Scan = s.scan
+	fromFile, again := s.seen[o.kmemKey]
+	told := s.told
+	s.told = false
+	switch {
+	case again && (o.tagged || !fromFile || s.marked):
+		if !o.tagged {
+			s.seen[o.kmemKey] = true
+		}
+		return false
+	case s.marked || o.tagged:
+	case again:
+		from := len(*held)
+		if s.open {
+			from = s.unsettled
+		}
+		s.restart(*held, from)
+		o.event.Scan = s.scan
+	case o.known && o.jiffies+maxDisorder < s.high && told:
+		s.restart(*held, len(*held))
+		o.event.Scan = s.scan
+	case o.known && o.jiffies+maxDisorder < s.high:
+		if !s.open {
+			s.open, s.unsettled = true, len(*held)
+		}
+	default:
+		s.open = false
+	}
+	s.seen[o.kmemKey] = !o.tagged
+	if !s.open {
+		s.high = max(s.high, o.jiffies)
+	}
+	*held = append(*held, o)
+	return true
+}
+
+// restart begins the next scan with the held objects from an index on.
+func (s *series) restart(held []kmemObject, from int) {
+	s.scan++
+	s.open, s.high = false, 0
+	clear(s.seen)
+	for i := from; i < len(held); i++ {
+		held[i].event.Scan = s.scan
+		s.seen[held[i].kmemKey] = true
+		s.high = max(s.high, held[i].jiffies)
+	}
+}
+
+// mark begins a scan at a "# scan" line.
+func (s *series) mark(held int) {
+	if s.marked || len(s.seen) > 0 {
+		s.restart(nil, held)
+	}
+	s.marked = true
+}
+
+// settled is how many of the n held objects have their scan.
+func (s *series) settled(n int) int {
+	if s.open && n-s.unsettled < maxHeld {
+		return s.unsettled
+	}
+	s.open = false
+	return n
+}
+
+// ticks turns jiffies into the time since boot. The kernel starts counting 300
+// seconds before the counter passes 2^32, whatever its tick rate; the rate is
+// read off the records.
+type ticks struct {
+	hz      uint64 // 0: not known yet
+	guessed bool
+	hint    uint64 // likely, not certain
+	lowest  uint64
+	ref     kmemObject // an earlier object to compare with
+}
+
+// rates are the tick rates that kernels are built with, lowest first.
+var rates = [...]uint64{100, 200, 250, 300, 500, 1000}
+
+// firstJiffy is the counter's value at boot.
+func firstJiffy(hz uint64) uint64 { return 1<<32 - 300*hz }
+
+// observe looks for what tells the tick rate.
+func (t *ticks) observe(o kmemObject) {
+	if t.hz != 0 || !o.known {
+		return
+	}
+	j := o.jiffies
+	if t.lowest == 0 || j < t.lowest {
+		t.lowest = j
+	}
+	switch {
+	case o.aged && o.at > 0:
+		// The stamp of the log line less the age is the time since boot; near
+		// 300 seconds all rates give the same count.
+		if past := (o.at - o.age).Seconds() - 300; math.Abs(past) > 30 {
+			t.hz = nearestRate(float64(j)-1<<32, past)
+		}
+	case o.aged && t.ref.aged && o.stamped == t.ref.stamped:
+		// Printed in one go: the difference in age is that in ticks.
+		if gap := (t.ref.age - o.age).Seconds(); math.Abs(gap) >= 0.3 {
+			t.hz = nearestRate(float64(j)-float64(t.ref.jiffies), gap)
+			t.ref = o
+		}
+	case j >= firstJiffy(1000) && j < firstJiffy(500):
+		t.hz = 1000
+	case o.event.PID <= 1 && t.hint == 0 && strings.HasPrefix(o.event.Comm, "swapper"):
+		// The kernel's own start is over within seconds: of the usual rates it
+		// is the one that gives the shortest time.
+		for _, hz := range [...]uint64{1000, 300, 250, 100} {
+			if j >= firstJiffy(hz) {
+				t.hint = hz
+			}
+		}
+	}
+	if o.aged && !t.ref.aged {
+		t.ref = o
+	}
+}
+
+// nearestRate is the tick rate that n ticks in so many seconds come near to, or 0.
+func nearestRate(n, seconds float64) uint64 {
+	if math.Abs(seconds) < 0.3 {
+		return 0
+	}
+	for _, hz := range rates {
+		if measured := n / seconds; math.Abs(measured/float64(hz)-1) < 0.05 {
+			return hz
+		}
+	}
+	return 0
+}
+
+// since is the time since boot. If the tick rate is not known by now, it is
+// guessed for good.
+func (t *ticks) since(jiffies uint64) time.Duration {
+	if t.hz == 0 {
+		switch {
+		case t.hint != 0:
+			t.hz = t.hint
+		case t.lowest >= firstJiffy(1000) && t.lowest < firstJiffy(250):
+			t.hz, t.guessed = 1000, true
+		default:
+			t.hz, t.guessed = 250, true
+		}
+	}
+	first := firstJiffy(t.hz)
+	if jiffies < first {
+		jiffies += 1 << 32 // a 32-bit counter that has wrapped
+	}
+	n := jiffies - first
+	return time.Duration(n/t.hz)*time.Second + time.Duration(n%t.hz)*time.Second/time.Duration(t.hz)
+}
+
+// afterHeader finds "unreferenced object" before an address or a kind.
+func afterHeader(text []byte) ([]byte, bool) {
+	const words = "unreferenced object"
+	i := bytes.Index(text, []byte(words))
+	if i < 0 {
+		return nil, false
+	}
+	rest := text[i+len(words):]
+	return rest, bytes.HasPrefix(rest, []byte(" 0x")) ||
+		bytes.HasPrefix(rest, []byte(" (")) && bytes.Contains(rest[:min(len(rest), 24)], []byte(") 0x"))
+}
+
+// announcement reads "N new suspected memory leaks".
+func announcement(text []byte) (int64, bool) {
+	if len(text) == 0 || text[0] < '0' || text[0] > '9' {
+		return 0, false
+	}
+	s := scan{rest: text}
+	n := s.number()
+	s.lit(" new suspected memory leak")
+	return n, !s.bad
+}
+
+// isHexRow reports whether a line is a row of a hex dump: "6b 6b 00 ...  kk.".
+func isHexRow(s []byte) bool {
+	return len(s) >= 2 && isHexDigit(s[0]) && isHexDigit(s[1]) && (len(s) == 2 || s[2] == ' ')
+}
+
+func isHexDigit(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f'
+}
+
+// hex reads a hexadecimal number.
+func (s *scan) hex() uint64 {
+	i := 0
+	for i < len(s.rest) && isHexDigit(s.rest[i]) {
+		i++
+	}
+	n, err := strconv.ParseUint(string(s.rest[:i]), 16, 64)
+	if err != nil {
+		s.bad = true
+	}
+	s.rest = s.rest[i:]
+	return n
+}
+
+// logPrefix is what stood before a line's text.
+type logPrefix struct {
+	tagged  bool          // "kmemleak: "
+	stamped bool          // a time, a host or another mark of a log
+	at      time.Duration // the kernel's stamp, 0 where there is none
+}
+
+// stripLog takes off what logs and mail put before a line: quotes, levels,
+// stamps of the kernel, of syslog and of journald, and the kernel's own tag.
+func stripLog(line []byte) ([]byte, logPrefix) {
+	var p logPrefix
+	s := bytes.TrimSpace(line)
+	for len(s) > 1 {
+		switch c := s[0]; {
+		case c == '[':
+			if s[1] == '<' {
+				return s, p
+			}
+			rest, ok := cutStamp(s, &p)
+			if !ok {
+				return s, p
+			}
+			s = rest
+		case c == '<':
+			// The level of a message, "<4>".
+			_, rest, ok := leadingDigits(s[1:])
+			if !ok || len(rest) == 0 || rest[0] != '>' {
+				return s, p
+			}
+			s, p.stamped = bytes.TrimLeft(rest[1:], " \t"), true
+		case c == '>':
+			s = bytes.TrimLeft(s[1:], " \t")
+		case c == 'k':
+			if rest, ok := bytes.CutPrefix(s, []byte("kmemleak: ")); ok {
+				p.tagged = true
+				return bytes.TrimLeft(rest, " \t"), p
+			}
+			rest, ok := cutHost(s, &p)
+			if !ok {
+				return s, p
+			}
+			s = rest
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z':
+			if isHexRow(s) {
+				return s, p
+			}
+			rest, ok := cutHost(s, &p)
+			if !ok {
+				return s, p
+			}
+			s = rest
+		default:
+			return s, p
+		}
+	}
+	return s, p
+}
+
+// cutStamp takes off a bracket before the text: "[   76.611642]" of the kernel,
+// "[Mon Nov 21 07:09:10 2022]" of dmesg -T, the caller "[  T170]" or "[C0]", and
+// Android's processor "c6" behind it.
+func cutStamp(s []byte, p *logPrefix) ([]byte, bool) {
+	in, rest, ok := bytes.Cut(s[1:], []byte("]"))
+	if !ok || len(in) > 40 {
+		return s, false
+	}
+	in = bytes.TrimSpace(in)
+	switch {
+	case isStamp(s):
+		if sec, err := strconv.ParseFloat(string(in), 64); err == nil && sec < maxJiffies/1000 {
+			p.at = time.Duration(sec * float64(time.Second))
+		}
+	case len(in) > 1 && (in[0] == 'T' || in[0] == 'C') && in[1] >= '0' && in[1] <= '9' && p.stamped:
+	case len(in) == len("Mon Nov 21 07:09:10 2022") && in[3] == ' ' && in[13] == ':':
+	default:
+		return s, false
+	}
+	p.stamped = true
+	rest = bytes.TrimLeft(rest, " \t")
+	if len(rest) > 2 && rest[0] == 'c' && rest[1] >= '0' && rest[1] <= '9' {
+		if _, after, ok := leadingDigits(rest[1:]); ok && len(after) > 0 && after[0] == ' ' {
+			rest = bytes.TrimLeft(after, " ")
+		}
+	}
+	return rest, true
+}
+
+// isStamp reports whether s begins with "[ SECONDS.MICROSECONDS]".
+func isStamp(s []byte) bool {
+	i := 1
+	for i < len(s) && s[i] == ' ' {
+		i++
+	}
+	_, rest, ok := leadingDigits(s[i:])
+	if !ok || len(rest) == 0 || rest[0] != '.' {
+		return false
+	}
+	_, rest, ok = leadingDigits(rest[1:])
+	return ok && len(rest) > 0 && rest[0] == ']'
+}
+
+// cutHost takes off what ends in " kernel: " (syslog and journald), a date
+// before the text (syzkaller, dmesg --time-format=iso) or a level with names
+// (dmesg -x).
+func cutHost(s []byte, p *logPrefix) ([]byte, bool) {
+	head := s[:min(len(s), 160)]
+	if i := bytes.Index(head, []byte(" kernel: ")); i >= 0 {
+		p.stamped = true
+		return bytes.TrimLeft(s[i+len(" kernel: "):], " \t"), true
+	}
+	if bytes.HasPrefix(s, []byte("kern  :")) {
+		if i := bytes.Index(head[7:], []byte(": ")); i >= 0 {
+			p.stamped = true
+			return bytes.TrimLeft(s[7+i+2:], " \t"), true
+		}
+	}
+	const date = "2018/01/09 14:28:48 "
+	if len(s) <= len(date) || s[0] < '0' || s[0] > '9' {
+		return s, false
+	}
+	switch {
+	case s[4] == '/' && s[7] == '/' && s[10] == ' ' && s[13] == ':' && s[16] == ':' && s[19] == ' ':
+		return bytes.TrimLeft(s[len(date):], " \t"), true
+	case s[4] == '-' && s[7] == '-' && s[10] == 'T' && s[13] == ':':
+		if i := bytes.IndexByte(s, ' '); i >= 0 {
+			p.stamped = true
+			return bytes.TrimLeft(s[i:], " \t"), true
+		}
+	}
+	return s, false
+}
