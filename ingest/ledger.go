@@ -7,11 +7,15 @@ type ledger struct {
 	pid   int32 // of last
 	last  *heap
 	born  int64
+	// copies of blocks that forked processes have.
+	copies int
 }
 
 // heap is the live blocks of one process.
 type heap struct {
 	byAddr map[uint64]liveBlock
+	live   Amount // the blocks in byAddr
+	copies int    // how many of them came with the fork, at first
 }
 
 // inherited stands for the number of a block that a forked process has from its
@@ -63,20 +67,29 @@ func (l *ledger) heap(pid int32) *heap {
 	return h
 }
 
-// fork gives the child a copy of everything that is live in its parent, and
-// returns how many blocks that are. The copies have no numbers: they are no
-// blocks of the log, and their frees no events.
-func (l *ledger) fork(parent, child int32) int {
+// fork gives the child a copy of everything that is live in its parent, unless
+// there would be more than most copies in all. The copies have no numbers: they
+// are no blocks of the log, and their frees no events.
+func (l *ledger) fork(parent, child int32, most int) bool {
 	from, to := l.heap(parent), l.heap(child)
+	if l.copies+len(from.byAddr) > most {
+		return false
+	}
 	for addr, b := range from.byAddr {
 		b.block = inherited
 		to.byAddr[addr] = b
 	}
-	return len(from.byAddr)
+	to.live = from.live
+	to.copies = len(to.byAddr)
+	l.copies += to.copies
+	return true
 }
 
 // drop forgets a process that has ended, or has become another program.
 func (l *ledger) drop(pid int32) {
+	if h := l.procs[pid]; h != nil {
+		l.copies -= h.copies
+	}
 	delete(l.procs, pid)
 	l.last = nil
 }
@@ -89,6 +102,12 @@ func (l *ledger) alloc(pid int32, addr uint64, size int64, stack StackID) (block
 	l.born++
 	lost, wasLive = h.byAddr[addr]
 	h.byAddr[addr] = liveBlock{block: block, size: size, stack: stack}
+	if wasLive {
+		h.live.Blocks--
+		h.live.Bytes -= lost.size
+	}
+	h.live.Blocks++
+	h.live.Bytes += size
 	return block, lost, wasLive
 }
 
@@ -98,6 +117,8 @@ func (l *ledger) free(pid int32, addr uint64) (liveBlock, bool) {
 	b, ok := h.byAddr[addr]
 	if ok {
 		delete(h.byAddr, addr)
+		h.live.Blocks--
+		h.live.Bytes -= b.size
 	}
 	return b, ok
 }

@@ -1,0 +1,9 @@
+package ingest_test
+
+import (
+	"testing"
+
+	"leakformer/ingest/ingesttest"
+)
+
+func TestGolden(t *testing.T) { ingesttest.Golden(t, "testdata") }
