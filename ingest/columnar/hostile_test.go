@@ -358,6 +358,9 @@ func TestOverlap(t *testing.T) {
 
 // TestBomb has a small file that unpacks to more than a batch may take.
 func TestBomb(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a batch of 280 MB")
+	}
 	ids := make([]uint32, 70<<20) // 280 MB of zeros
 	data := hostileRun(t, nil, hostileRow{frames: make([]ingest.Frame, 1), stacks: [][]uint32{ids}}, hostileRow{report: `{"class":"events"}`})
 	ids = nil
