@@ -214,15 +214,19 @@ func (r *traceMalloc) calls(l prefixed) bool {
 			return true // A message in mid-call; the result comes later.
 		}
 		fn := r.function(name)
-		switch fn.kind {
-		case notCall, otherCall:
+		if fn.kind == notCall {
 			return true
 		}
 		call, rest, ok := fn.parse(rest)
-		if !ok {
+		switch {
+		case !ok:
 			return r.bad("call not understood: %.120q", text)
-		}
-		if !r.call(r.process(l), call) {
+		case fn.kind == otherCall && bytes.HasPrefix(rest, []byte(" = ")):
+			return true
+		case fn.kind == otherCall || call.size == math.MaxUint64 && fn.multiplies():
+			// These print neither result nor newline: malloc_usable_size(0x0), and
+			// calloc where the product does not fit. The next call follows at once.
+		case !r.call(r.process(l), call):
 			return false
 		}
 		text = rest
@@ -308,9 +312,14 @@ func (fn *traced) parse(text []byte) (c tracedCall, rest []byte, ok bool) {
 	return c, rest, true
 }
 
+// multiplies reports whether the size is a product.
+func (fn *traced) multiplies() bool { return fn.kind == countedCall || fn.kind == reallocatCall }
+
 // arguments is the least number of them.
 func (k callKind) arguments() int {
 	switch k {
+	case otherCall:
+		return 0
 	case countedCall, reallocCall, alignedCall:
 		return 2
 	case reallocatCall:
@@ -480,6 +489,9 @@ func (p *tracedProcess) pop() tracedCall {
 // result takes the address that the latest call returned.
 func (r *traceMalloc) result(p *tracedProcess, addr uint64) bool {
 	if len(p.pending) == 0 {
+		if addr == 0 {
+			return true // Of a call that failed.
+		}
 		return r.bad("result %#x without its call", addr)
 	}
 	c := p.pop()
