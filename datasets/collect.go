@@ -1,0 +1,484 @@
+package datasets
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+//go:embed forget/forget.c forget/forget.h
+var forgetSources embed.FS
+
+// libraryName is the preload library's file name. The stripper takes the module
+// of this name out of the logs.
+const libraryName = "libforget.so"
+
+// controlVariable names the control file to the preload library.
+const controlVariable = "LEAKFORMER_FORGET"
+
+// Config says what to collect. The zero value collects 4 clean and 8 leaky runs
+// of every program in [Programs] into the current folder.
+type Config struct {
+	Dir      string        // where logs, labels and the manifest go; empty: the current folder
+	Programs []Program     // nil: Programs()
+	Clean    int           // clean runs a program; 0: 4; negative: none
+	Leaky    int           // leaky runs a program; 0: 8; negative: none
+	Seed     uint64        // of everything drawn; runs of one seed have the same workloads and plans
+	Scale    float64       // factor on the size of the workloads; 0: 1
+	Timeout  time.Duration // for one run; 0: one minute
+
+	// Progress is called after each run, if not nil: with its row, or with a
+	// zero row and the reason why there is none.
+	Progress func(Run, *Failure)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Dir == "" {
+		c.Dir = "."
+	}
+	if c.Programs == nil {
+		c.Programs = Programs()
+	}
+	if c.Clean == 0 {
+		c.Clean = 4
+	}
+	if c.Leaky == 0 {
+		c.Leaky = 8
+	}
+	if c.Scale == 0 {
+		c.Scale = 1
+	}
+	if c.Timeout == 0 {
+		c.Timeout = time.Minute
+	}
+	if c.Progress == nil {
+		c.Progress = func(Run, *Failure) {}
+	}
+	return c
+}
+
+// leakySeeds is added to the number of a leaky run to make its seed: leaky runs
+// never have the workload of a clean one.
+const leakySeeds = 1 << 20
+
+// attempts is how many seeds are tried for one leaky run: a plan may hit a path
+// that the workload of that seed does not take.
+const attempts = 6
+
+// Collect makes runs of the programs under heaptrack and writes, for each
+// program, DIR/PROGRAM/PROGRAM.{clean,leaky}.N.raw.zst and
+// DIR/PROGRAM/labels.json, and for all of them DIR/manifest.json. Programs of
+// an earlier collection in the same folder keep their rows.
+//
+// A run that fails (crash, timeout, no trace, nothing forgotten) is never a
+// sample: it is listed in the manifest's Failed with its reason. Collect
+// returns an error when nothing can run at all, or files cannot be written.
+func Collect(ctx context.Context, config Config) (*Manifest, error) {
+	cfg := config.withDefaults()
+	tracer, err := findHeaptrack()
+	if err != nil {
+		return nil, err
+	}
+	work, err := os.MkdirTemp("", "leakformer-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(work)
+	library, err := BuildForget(ctx, work)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := earlierRuns(cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range cfg.Programs {
+		c := &collector{cfg: cfg, program: p, tracer: tracer, library: library, work: filepath.Join(work, "run")}
+		if err := c.collect(ctx); err != nil {
+			return nil, err
+		}
+		manifest.Runs = append(manifest.Runs, c.runs...)
+		manifest.Failed = append(manifest.Failed, c.failed...)
+		if err := manifest.Write(filepath.Join(cfg.Dir, "manifest.json")); err != nil {
+			return nil, err
+		}
+	}
+	return manifest, nil
+}
+
+// earlierRuns reads the manifest of the folder, less the programs that are to
+// be collected now.
+func earlierRuns(cfg Config) (*Manifest, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	old, err := ReadManifest(filepath.Join(cfg.Dir, "manifest.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return new(Manifest), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	again := map[string]bool{}
+	for _, p := range cfg.Programs {
+		again[p.Name] = true
+	}
+	m := new(Manifest)
+	for _, r := range old.Runs {
+		if !again[r.Program] {
+			m.Runs = append(m.Runs, r)
+		}
+	}
+	for _, f := range old.Failed {
+		if !again[f.Program] {
+			m.Failed = append(m.Failed, f)
+		}
+	}
+	return m, nil
+}
+
+// BuildForget compiles the preload library into the folder and returns its path.
+func BuildForget(ctx context.Context, dir string) (string, error) {
+	for _, name := range []string{"forget.c", "forget.h"} {
+		data, err := forgetSources.ReadFile("forget/" + name)
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return "", err
+		}
+	}
+	library := filepath.Join(dir, libraryName)
+	return library, compile(ctx, "gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared",
+		"-fvisibility=hidden", "-o", library, filepath.Join(dir, "forget.c"), "-lgcc_s")
+}
+
+// compile runs a compiler.
+func compile(ctx context.Context, compiler string, args ...string) error {
+	out, err := exec.CommandContext(ctx, compiler, args...).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%s is not installed: apt-get install %s", compiler, compiler)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", compiler, err, out)
+	}
+	return nil
+}
+
+// findHeaptrack returns heaptrack's preload library.
+func findHeaptrack() (string, error) {
+	for _, pattern := range []string{"/usr/lib/heaptrack", "/usr/lib/*/heaptrack", "/usr/local/lib/heaptrack", "/usr/lib64/heaptrack"} {
+		if found, _ := filepath.Glob(pattern + "/libheaptrack_preload.so"); len(found) > 0 {
+			return found[0], nil
+		}
+	}
+	return "", errors.New("heaptrack is not installed: apt-get install heaptrack")
+}
+
+// collector makes the runs of one program.
+type collector struct {
+	cfg     Config
+	program Program
+	tracer  string // heaptrack's preload library
+	library string // ours
+	work    string // folder of the run in progress, emptied before each
+
+	exe     string // executable
+	version string // Debian package and version
+	paths   map[uint64]freePath
+	total   uint64 // frees in all counting runs
+	counted uint64 // number of counting runs
+	runs    []Run
+	labels  Labels
+	failed  []Failure
+}
+
+// collect makes all runs of the program and writes its label file.
+func (c *collector) collect(ctx context.Context) error {
+	dir := filepath.Join(c.cfg.Dir, c.program.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	c.paths = map[uint64]freePath{}
+	var err error
+	if c.exe, err = c.program.locate(ctx, filepath.Dir(c.work)); err != nil {
+		c.fail(0, Clean, err)
+		return nil
+	}
+	c.version = packageOf(ctx, c.exe)
+	for i := range max(c.cfg.Clean, 0) {
+		if err := c.try(ctx, Clean, i, uint64(i)); err != nil {
+			return err
+		}
+	}
+	for i := range max(c.cfg.Leaky, 0) {
+		if err := c.leakyRun(ctx, i); err != nil {
+			return err
+		}
+	}
+	if len(c.runs) == 0 {
+		return nil
+	}
+	return c.labels.Write(filepath.Join(dir, "labels.json"))
+}
+
+// leakyRun makes one leaky run, with other seeds if need be.
+func (c *collector) leakyRun(ctx context.Context, i int) error {
+	if c.counted == 0 && !c.program.Natural {
+		if err := c.countOnly(ctx); err != nil {
+			c.fail(leakySeeds, Leaky, err)
+			return ctx.Err()
+		}
+	}
+	for a := range attempts {
+		before := len(c.runs)
+		if err := c.try(ctx, Leaky, i, leakySeeds+uint64(i)+uint64(a)<<10); err != nil {
+			return err
+		}
+		if len(c.runs) > before {
+			break
+		}
+	}
+	return nil
+}
+
+// try makes one run. Its failure is noted, not returned: only what would stop
+// every other run too is.
+func (c *collector) try(ctx context.Context, class Class, i int, seed uint64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	seed += c.cfg.Seed << 24
+	log := fmt.Sprintf("%s.%s.%d.raw.zst", c.program.Name, class, i)
+	run, labels, err := c.one(ctx, class, seed, filepath.Join(c.cfg.Dir, c.program.Name, log))
+	if err != nil {
+		c.fail(seed, class, err)
+		return nil
+	}
+	run.Log, run.Labels = filepath.Join(c.program.Name, log), filepath.Join(c.program.Name, "labels.json")
+	labels.Log = log
+	c.runs = append(c.runs, *run)
+	c.labels.Logs = append(c.labels.Logs, *labels)
+	c.cfg.Progress(*run, nil)
+	return nil
+}
+
+func (c *collector) fail(seed uint64, class Class, err error) {
+	f := Failure{Program: c.program.Name, Seed: seed, Class: class, Reason: err.Error()}
+	c.failed = append(c.failed, f)
+	c.cfg.Progress(Run{}, &f)
+}
+
+// countOnly makes a counting run whose log is not kept.
+func (c *collector) countOnly(ctx context.Context) error {
+	seed := c.cfg.Seed<<24 + leakySeeds - 1
+	_, ctl, _, err := c.trace(ctx, Clean, seed, newControl(modeCount, seed))
+	if err == nil {
+		c.count(ctl)
+	}
+	return err
+}
+
+// count adds the paths of a counting run to what is known.
+func (c *collector) count(ctl *control) {
+	for _, p := range ctl.used() {
+		known, ok := c.paths[p.Hash]
+		if ok {
+			p.Frees += known.Frees
+			p.First = min(p.First, known.First)
+		}
+		c.paths[p.Hash] = p
+	}
+	c.total += ctl.header[wTotal]
+	c.counted++
+}
+
+// one makes a run, strips its log and stores it.
+func (c *collector) one(ctx context.Context, class Class, seed uint64, log string) (*Run, *LogLabels, error) {
+	ctl := newControl(modeCount, seed)
+	if class == Leaky && !c.program.Natural {
+		ctl.header[wMode] = modeDrop
+		c.plan(ctl, seed)
+	}
+	start := time.Now()
+	raw, ctl, command, err := c.trace(ctx, class, seed, ctl)
+	if err != nil {
+		return nil, nil, err
+	}
+	seconds := time.Since(start).Seconds()
+	var s *stripped
+	err = writeFile(log, func(w io.Writer) error {
+		s, err = stripTo(w, raw, ctl)
+		if err == nil {
+			err = c.refuse(class, ctl, s)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if class == Clean {
+		c.count(ctl)
+	}
+	sum, err := hashFile(log)
+	if err != nil {
+		return nil, nil, err
+	}
+	run := &Run{
+		SHA256: sum, Program: c.program.Name, Kind: c.program.Kind, Package: c.version, Command: command,
+		Seed: seed, Tool: s.tool, Class: class, Events: s.events, Outstanding: s.outstanding,
+		Leaked: int64(len(s.leaks)), Seconds: seconds, Drops: describe(ctl, &s.modules),
+	}
+	labels := &LogLabels{SHA256: sum, Class: class, Program: c.program.Name, Command: command, Events: s.events, Leaks: s.leaks}
+	return run, labels, nil
+}
+
+// minEvents is the least that makes a run worth keeping.
+const minEvents = 500
+
+// refuse says why the run is no sample.
+func (c *collector) refuse(class Class, ctl *control, s *stripped) error {
+	leaks := len(s.leaks)
+	switch {
+	case ctl.header[wOwner] == 0:
+		return errors.New("the program did not load the preload library (static or set-uid executable?)")
+	case s.events < minEvents:
+		return fmt.Errorf("only %d events in the trace", s.events)
+	case class == Clean && leaks > 0:
+		return fmt.Errorf("%d leaks marked in a clean run", leaks)
+	case class == Leaky && leaks == 0:
+		return errors.New("no free was forgotten: the workload did not take the chosen paths")
+	case s.unplaced > int64(leaks)/10:
+		return fmt.Errorf("%d of %d drops have no place in the trace", s.unplaced, s.markers)
+	}
+	return nil
+}
+
+// plan writes the drops of a leaky run into its control file. Counts are those
+// of an average counting run.
+func (c *collector) plan(ctl *control, seed uint64) {
+	var known []freePath
+	for _, p := range c.paths {
+		p.Frees = (p.Frees + c.counted - 1) / c.counted
+		known = append(known, p)
+	}
+	r := rand.New(rand.NewPCG(seed, ^hashName(c.program.Name)))
+	for _, p := range chooseDrops(r, known, c.total/c.counted) {
+		p.Frees = 0
+		ctl.insert(p)
+	}
+}
+
+// trace runs the program under heaptrack. It returns the file of the raw trace,
+// what the library left, and the command line.
+func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *control) (string, *control, string, error) {
+	if err := os.RemoveAll(c.work); err != nil {
+		return "", nil, "", err
+	}
+	if err := os.Mkdir(c.work, 0o755); err != nil {
+		return "", nil, "", err
+	}
+	raw := filepath.Join(filepath.Dir(c.work), "trace.raw")
+	os.Remove(raw)
+	controlFile := filepath.Join(filepath.Dir(c.work), "control")
+	if err := ctl.write(controlFile); err != nil {
+		return "", nil, "", err
+	}
+	w := &Work{Dir: c.work, Scale: c.cfg.Scale, Leaky: class == Leaky, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
+	cmd, err := c.program.Prepare(w)
+	if err == nil {
+		err = w.err
+	}
+	if err != nil {
+		return "", nil, "", fmt.Errorf("prepare the workload: %w", err)
+	}
+	p := &process{path: c.exe, args: cmd.Args, dir: c.work, stdin: cmd.Stdin, drive: cmd.Drive, exits: cmd.Exits}
+	p.env = append(environment(c.work), cmd.Env...)
+	p.env = append(p.env, "LD_PRELOAD="+c.library+":"+c.tracer, "DUMP_HEAPTRACK_OUTPUT="+raw, controlVariable+"="+controlFile)
+	if err := p.run(ctx, c.cfg.Timeout); err != nil {
+		return "", nil, "", err
+	}
+	after, err := readControl(controlFile)
+	if err != nil {
+		return "", nil, "", err
+	}
+	return raw, after, strings.Join(append([]string{filepath.Base(c.exe)}, cmd.Args...), " "), nil
+}
+
+// environment is the same for every run and everybody: what a program reads
+// from it would otherwise be part of the log.
+func environment(dir string) []string {
+	return []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "TZ=UTC", "USER=user"}
+}
+
+// stripTo strips the raw trace and writes it compressed.
+func stripTo(w io.Writer, raw string, ctl *control) (*stripped, error) {
+	f, err := os.Open(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the tracer left no trace: %w", err)
+	}
+	defer f.Close()
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	s, err := stripHeaptrack(f, z, ctl, libraryName)
+	if err != nil {
+		z.Close()
+		return nil, err
+	}
+	return s, z.Close()
+}
+
+// describe returns the drops as the manifest has them.
+func describe(ctl *control, modules *moduleMap) []Drop {
+	var drops []Drop
+	for _, p := range ctl.used() {
+		if p.Share == 0 {
+			continue
+		}
+		d := Drop{Share: float64(p.Share) / (1 << 32), From: int64(p.From), Until: int64(p.Until), After: int64(p.After),
+			Frees: int64(p.Frees), Dropped: int64(p.Dropped)}
+		for _, ip := range p.Frames {
+			if ip != 0 {
+				d.Path = append(d.Path, modules.where(ip))
+			}
+		}
+		drops = append(drops, d)
+	}
+	return drops
+}
+
+// packageOf names the Debian package of a file and its version, or nothing.
+func packageOf(ctx context.Context, file string) string {
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		file = real
+	}
+	for _, name := range []string{file, strings.TrimPrefix(file, "/usr")} {
+		out, err := exec.CommandContext(ctx, "dpkg-query", "-S", name).Output()
+		if err != nil {
+			continue
+		}
+		pkg, _, _ := strings.Cut(string(out), ":")
+		version, _ := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${Version}", pkg).Output()
+		return strings.TrimSpace(pkg + " " + string(version))
+	}
+	return ""
+}
+
+func hashName(name string) uint64 {
+	h := fnv.New64a()
+	io.WriteString(h, name)
+	return h.Sum64()
+}
