@@ -2,7 +2,9 @@ package torch
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
 	"leakformer/model"
 )
@@ -17,12 +19,25 @@ func benchmark(b *testing.B, c model.Config, threads int, each func(n *Net) erro
 	if err := each(n); err != nil { // libtorch's first use of everything
 		b.Fatal(err)
 	}
+	busy := processorTime(b)
 	for b.Loop() {
 		if err := each(n); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.N)*batchPositions/b.Elapsed().Seconds(), "positions/s")
+	positions := float64(b.N) * batchPositions
+	b.ReportMetric(positions/b.Elapsed().Seconds(), "positions/s")
+	b.ReportMetric(positions/(processorTime(b)-busy).Seconds(), "positions/cpu-s")
+}
+
+// processorTime is what the process has used so far on all its threads. Unlike
+// the clock it means the same on a busy machine.
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 const (

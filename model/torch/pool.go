@@ -1,5 +1,14 @@
 package torch
 
+// #include <malloc.h>
+// static void keep_memory(void) {
+// #ifdef __GLIBC__
+//   mallopt(M_MMAP_THRESHOLD, 32 << 20); // the most that it takes
+//   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+// #endif
+// }
+import "C"
+
 import (
 	"runtime"
 	"sync"
@@ -17,7 +26,14 @@ type pool struct {
 	done   sync.WaitGroup
 }
 
+// keepMemory makes the C allocator keep what is freed for the next tensors,
+// which are of the same sizes. Left alone it gives large blocks back to the system,
+// which clears them for us again: a fifth of the time of a step.
+var keepMemory = sync.OnceFunc(func() { C.keep_memory() })
+
 func newPool(workers, device int) *pool {
+	keepMemory()
+	oneBLASThread()
 	p := &pool{device: device, tasks: make(chan func())}
 	for range workers {
 		p.done.Go(p.work)

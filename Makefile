@@ -1,0 +1,66 @@
+# The two commands of a newcomer, on Debian 12 or 13 with Go: make demo, make test.
+# Each does all the set-up that it needs, once.
+
+# Debian packages that building, testing and the demo need. Add to it with +=.
+PACKAGES := gcc g++ libc6-dev valgrind heaptrack zstd
+ifndef LIBTORCH # an unpacked official archive: see model/torch/fit
+PACKAGES += libtorch-dev libopenblas0-pthread
+endif
+
+FUZZTIME ?= 60s
+BENCH ?= .
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build setup packages fit test lint bench fuzz demo clean
+
+build: setup
+	@mkdir -p bin
+	@go build -o bin/leakformer ./cmd/leakformer
+
+setup: packages fit
+
+# Installs what is missing, and says so; nothing is said when nothing is.
+packages:
+	@command -v go >/dev/null || { echo "make: Go is not installed: see https://go.dev/dl" >&2; exit 1; }
+	@command -v dpkg-query >/dev/null || exit 0; \
+	missing=$$(for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "make: Debian packages are missing. As root:" >&2; \
+		echo "  apt-get install --no-install-recommends" $$missing >&2; exit 1; \
+	fi; \
+	echo "installing" $$missing "..."; \
+	log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get update -q && apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 $$missing; } \
+		>$$log 2>&1 </dev/null || { cat $$log >&2; exit 1; }
+
+# Makes gotch compile with the libtorch of this machine. The compiled gotch stays
+# in Go's build cache.
+fit:
+	@GOWORK=off go run ./model/torch/fit
+
+test: setup
+	go test ./...
+
+lint: setup
+	@unformatted=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
+	[ -z "$$unformatted" ] || { echo "not formatted by gofmt:" $$unformatted >&2; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+bench: setup
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# Runs each fuzz test there is for FUZZTIME.
+fuzz: setup
+	@git ls-files '*_test.go' | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | while IFS=: read -r file name; do \
+		name=$${name#func }; echo "== $$name in $$(dirname $$file)"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) </dev/null || exit 1; done
+
+demo: build
+	./datasets/demo.sh
+
+clean:
+	rm -rf bin .gotch go.work go.work.sum
