@@ -1,0 +1,219 @@
+// Package report writes the findings of a detection for people and for programs.
+//
+// Its handlers write each message when it comes, so that what they need of memory
+// does not depend on the number of findings or of addresses.
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"leakformer/detect"
+	"leakformer/ingest"
+)
+
+// Text is a handler that writes a ranked table for people: a line for each
+// finding, with its reasons and its first addresses below.
+type Text struct {
+	w    *bufio.Writer
+	rank int
+}
+
+// NewText returns a handler that writes to w.
+func NewText(w io.Writer) *Text { return &Text{w: bufio.NewWriter(w)} }
+
+// shownAddresses is how many addresses the table shows of a finding; JSON Lines
+// have them all.
+const shownAddresses = 4
+
+const row = "%4s  %5s  %-7s  %22s  %22s  %s\n"
+
+// Finding writes one row and what belongs to it.
+func (t *Text) Finding(f *detect.Finding) error {
+	if t.rank++; t.rank == 1 {
+		fmt.Fprintf(t.w, row, "rank", "P", "verdict", "leaked", "outstanding", "allocation site")
+	}
+	verdict, leaked := "normal", "-"
+	if f.Leak {
+		verdict, leaked = "LEAK", Amount(f.Leaked)
+	}
+	fmt.Fprintf(t.w, row, strconv.Itoa(t.rank), strconv.FormatFloat(f.Probability, 'f', 3, 64), verdict, leaked, Amount(f.Outstanding), printable(f.Site))
+	for _, why := range f.Why {
+		fmt.Fprintf(t.w, "      - %s\n", printable(why))
+	}
+	fmt.Fprintf(t.w, "      %s\n", moments(f.First, f.Last))
+	t.addresses(f)
+	return t.w.Flush()
+}
+
+// moments tells where in the log two blocks were allocated.
+func moments(first, last detect.Place) string {
+	switch {
+	case first == last && first.Time == 0:
+		return fmt.Sprintf("on line %d", first.Line)
+	case first == last:
+		return fmt.Sprintf("on line %d, at %.2f s", first.Line, first.Time.Seconds())
+	case last.Time == 0:
+		return fmt.Sprintf("on lines %d to %d", first.Line, last.Line)
+	}
+	return fmt.Sprintf("on lines %d to %d, at %.2f to %.2f s", first.Line, last.Line, first.Time.Seconds(), last.Time.Seconds())
+}
+
+func (t *Text) addresses(f *detect.Finding) {
+	n := 0
+	for a := range f.Addresses() {
+		if n++; n > shownAddresses {
+			fmt.Fprint(t.w, " ... (all of them: --format jsonl)")
+			break
+		}
+		if n == 1 {
+			fmt.Fprint(t.w, "      blocks")
+		}
+		fmt.Fprintf(t.w, " 0x%x", a)
+	}
+	if n > 0 {
+		fmt.Fprintln(t.w)
+	}
+}
+
+// Summary writes what was found in all.
+func (t *Text) Summary(s *detect.Summary) error {
+	if t.rank > 0 {
+		fmt.Fprintln(t.w)
+	}
+	fmt.Fprintf(t.w, "%s: ", printable(path.Base(s.Log)))
+	if s.Leaks == 0 {
+		fmt.Fprint(t.w, "no leak found")
+	} else {
+		fmt.Fprintf(t.w, "%d of %d sites leak %s", s.Leaks, s.Sites, Amount(s.Leaked))
+	}
+	fmt.Fprintf(t.w, "; outstanding are %s at %d sites after %d events", Amount(s.Outstanding), s.Sites, s.Cut)
+	if s.Cut < s.Events {
+		fmt.Fprintf(t.w, " of %d", s.Events)
+	}
+	fmt.Fprintf(t.w, " (threshold %.3f, model %s, compared with %d clean runs)\n", s.Threshold, s.Model, s.ReferenceRuns)
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(t.w, "warning: %s\n", printable(warning))
+	}
+	return t.w.Flush()
+}
+
+// Amount writes blocks and bytes for people: "120 blocks, 4.0 KiB".
+func Amount(a ingest.Amount) string {
+	noun := "blocks"
+	if a.Blocks == 1 {
+		noun = "block"
+	}
+	return fmt.Sprintf("%d %s, %s", a.Blocks, noun, Bytes(a.Bytes))
+}
+
+// Bytes writes a size for people, in powers of 1024.
+func Bytes(n int64) string {
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	size, unit := float64(n), -1
+	for size >= 1023.95 && unit < len("KMGTPE")-1 {
+		size, unit = size/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f %ciB", size, "KMGTPE"[unit])
+}
+
+// printable keeps names out of a log from driving the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// JSONLines is a handler that writes one JSON object a line: findings with
+// "type":"finding", last the summary with "type":"summary".
+type JSONLines struct{ w *bufio.Writer }
+
+// NewJSONLines returns a handler that writes to w.
+func NewJSONLines(w io.Writer) *JSONLines { return &JSONLines{w: bufio.NewWriter(w)} }
+
+// finding is a Finding's JSON form, but for the addresses.
+type finding struct {
+	Type        string        `json:"type"`
+	Log         string        `json:"log"`
+	Site        string        `json:"site"`
+	Frames      []frame       `json:"frames"`
+	Probability float64       `json:"probability"`
+	Leak        bool          `json:"leak"`
+	Outstanding ingest.Amount `json:"outstanding"`
+	Leaked      ingest.Amount `json:"leaked"`
+	First       detect.Place  `json:"first"`
+	Last        detect.Place  `json:"last"`
+	Why         []string      `json:"why"`
+}
+
+// frame is a frame's JSON form; what is not known is empty, 0 or "0x0".
+type frame struct {
+	Function string `json:"function"`
+	Module   string `json:"module"`
+	File     string `json:"file"`
+	Line     int    `json:"line"`
+	Address  string `json:"address"`
+	Inlined  bool   `json:"inlined,omitempty"`
+}
+
+// Finding writes one line. The addresses, of which there may be millions, are
+// written one by one as the object's last member.
+func (j *JSONLines) Finding(f *detect.Finding) error {
+	head := finding{
+		Type: "finding", Log: f.Log, Site: f.Site, Frames: []frame{}, Probability: f.Probability, Leak: f.Leak,
+		Outstanding: f.Outstanding, Leaked: f.Leaked, First: f.First, Last: f.Last, Why: f.Why,
+	}
+	for _, fr := range f.Frames {
+		head.Frames = append(head.Frames, frame{fr.Function, fr.Module, fr.File, fr.Line, "0x" + strconv.FormatUint(fr.Address, 16), fr.Inlined})
+	}
+	text, err := object(head)
+	if err != nil {
+		return err
+	}
+	j.w.Write(text[:len(text)-1])
+	j.w.WriteString(`,"addresses":[`)
+	var item []byte
+	for a := range f.Addresses() {
+		if item != nil {
+			j.w.WriteByte(',')
+		}
+		item = append(strconv.AppendUint(append(item[:0], `"0x`...), a, 16), '"')
+		j.w.Write(item)
+	}
+	j.w.WriteString("]}\n")
+	return j.w.Flush()
+}
+
+// Summary writes the last line.
+func (j *JSONLines) Summary(s *detect.Summary) error {
+	text, err := object(struct {
+		Type string `json:"type"`
+		*detect.Summary
+	}{"summary", s})
+	if err != nil {
+		return err
+	}
+	j.w.Write(append(text, '\n'))
+	return j.w.Flush()
+}
+
+// object is v's JSON form on one line, with names such as "operator<" readable.
+func object(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
+}

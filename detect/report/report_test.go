@@ -1,0 +1,142 @@
+package report_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"leakformer/detect"
+	"leakformer/detect/detecttest"
+	"leakformer/detect/report"
+	"leakformer/ingest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// findings runs a detector on a log with a leak, a normal site and a name that
+// is up to no good.
+func findings(t *testing.T, h detect.Handler, all bool) {
+	t.Helper()
+	l := detecttest.NewLog("logs/app.log", "app")
+	l.Alloc("init\x1b[31m\n<main", 1<<20)
+	for i := range 12 {
+		b := l.Alloc("leak<main", 100)
+		if i < 4 {
+			l.Free(b)
+		}
+	}
+	d := &detect.Detector{
+		Scorer:    &detecttest.Scorer{Sites: map[string]float64{"leak": 0.9876}},
+		Threshold: 0.5, Model: "fake", All: all, Warnings: []string{"a warning"},
+	}
+	if _, err := d.Detect(context.Background(), l.Scene(t), h); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGolden(t *testing.T) {
+	for name, handler := range map[string]func(*bytes.Buffer) detect.Handler{
+		"text":  func(b *bytes.Buffer) detect.Handler { return report.NewText(b) },
+		"jsonl": func(b *bytes.Buffer) detect.Handler { return report.NewJSONLines(b) },
+	} {
+		var b bytes.Buffer
+		findings(t, handler(&b), true)
+		file := filepath.Join("testdata", "findings."+name)
+		if *update {
+			if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b.Bytes(), want) {
+			t.Errorf("%s (renew with -update):\n%s", name, b.Bytes())
+		}
+	}
+}
+
+// Scripts rely on these members and their types.
+func TestJSONLinesContract(t *testing.T) {
+	var b bytes.Buffer
+	findings(t, report.NewJSONLines(&b), true)
+	var types []string
+	for s := bufio.NewScanner(&b); s.Scan(); {
+		var o struct {
+			Type        string
+			Log, Site   *string
+			Frames      []struct{ Function, Module, File, Address *string }
+			Probability *float64
+			Leak        *bool
+			Outstanding *ingest.Amount
+			Leaked      *ingest.Amount
+			Addresses   []string
+			Why         []string
+		}
+		if err := json.Unmarshal(s.Bytes(), &o); err != nil {
+			t.Fatalf("%v in %s", err, s.Bytes())
+		}
+		types = append(types, o.Type)
+		if o.Type != "finding" {
+			continue
+		}
+		if o.Log == nil || o.Site == nil || o.Probability == nil || o.Leak == nil || o.Leaked == nil || len(o.Why) == 0 ||
+			int64(len(o.Addresses)) != o.Outstanding.Blocks || len(o.Frames) != 2 || o.Frames[0].Address == nil {
+			t.Errorf("a member is missing in %s", s.Bytes())
+		}
+		for _, a := range o.Addresses {
+			if !strings.HasPrefix(a, "0x1") {
+				t.Errorf("address %q", a)
+			}
+		}
+	}
+	if fmt.Sprint(types) != "[finding finding summary]" {
+		t.Errorf("lines %v", types)
+	}
+}
+
+func TestNothingFound(t *testing.T) {
+	var b bytes.Buffer
+	d := &detect.Detector{Scorer: &detecttest.Scorer{}, Threshold: 0.5, Model: "fake"}
+	if _, err := d.Detect(context.Background(), detecttest.NewLog("x.log", "x").Scene(t), report.NewText(&b)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(b.String(), "x.log: no leak found; ") {
+		t.Errorf("%q", b.String())
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+// A result that could not be written is not a success.
+func TestWriteError(t *testing.T) {
+	d := &detect.Detector{Scorer: &detecttest.Scorer{Sites: map[string]float64{"a": 1}}, Threshold: 0.5}
+	for _, h := range []detect.Handler{report.NewText(full{}), report.NewJSONLines(full{})} {
+		l := detecttest.NewLog("x", "x")
+		l.Alloc("a", 1)
+		if _, err := d.Detect(context.Background(), l.Scene(t), h); err == nil || err.Error() != "disk full" {
+			t.Errorf("%T: %v", h, err)
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 1 << 20: "1.0 MiB", 1 << 62: "4.0 EiB",
+	} {
+		if got := report.Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
