@@ -50,7 +50,7 @@ type kmemleak struct {
 	frames map[string]kmemFrame // by their text
 	// carry is the head of a line that another message broke in two.
 	carry []byte
-	cut   bool // the log ends in the middle of a call stack
+	cut   bool // the log ends in the middle of a line
 
 	held []kmemObject
 	ticks
@@ -162,9 +162,9 @@ func (r *kmemleak) line(line []byte) (recognised, more bool) {
 		r.cut = true
 		return true, true
 	case bytes.HasPrefix(text, []byte("comm ")):
-		return true, r.d.bad(r.d.lines.n, "process and time not understood: %q", clip(text))
+		return true, r.bad("process and time not understood: %q", clip(text))
 	case bytes.HasPrefix(text, []byte("[<")) && r.part == backtrace:
-		return true, r.d.bad(r.d.lines.n, "call stack entry not understood: %q", clip(text))
+		return true, r.bad("call stack entry not understood: %q", clip(text))
 	case r.part == backtrace && len(r.stack) > 0:
 		return p.tagged, r.flush()
 	}
@@ -224,15 +224,15 @@ func (r *kmemleak) begin(rest []byte, p logPrefix) bool {
 			r.carry = append([]byte("unreferenced object"), r.carry...)
 			return true
 		}
-		return r.d.bad(r.d.lines.n, "object not understood: %q", clip(rest))
+		return r.bad("object not understood: %q", clip(rest))
 	}
 	o.event.Addr, o.event.Size = o.addr, o.size
 	r.part, r.obj, r.stack = header, o, r.stack[:0]
 	return true
 }
 
-// comm reads: comm "NAME", pid N, jiffies N[ (age N.NNNs)]. The name may hold
-// anything.
+// comm reads: comm "NAME", pid N, jiffies N[ (age N.NNNs)][ [STAMP]]. The name
+// may hold anything; the stamp is that of a vendor's kernel.
 func (r *kmemleak) comm(text []byte, p logPrefix) bool {
 	rest, ok := bytes.CutPrefix(text, []byte(`comm "`))
 	i := bytes.LastIndex(rest, []byte(`", pid `))
@@ -243,20 +243,24 @@ func (r *kmemleak) comm(text []byte, p logPrefix) bool {
 	pid := s.number()
 	s.lit(", jiffies ")
 	jiffies := s.number()
-	if s.bad || pid > math.MaxInt32 || jiffies > maxJiffies {
+	var age time.Duration
+	aged := s.has(" (age ")
+	if aged {
+		sec := s.number()
+		s.lit(".")
+		ms := s.number()
+		s.lit("s)")
+		s.bad = s.bad || sec >= 1<<32 || ms >= 1000
+		age = time.Duration(sec)*time.Second + time.Duration(ms)*time.Millisecond
+	}
+	if s.has(" ") && isStamp(s.rest) {
+		_, s.rest, _ = bytes.Cut(s.rest, []byte("]"))
+	}
+	if s.bad || len(s.rest) > 0 || pid > math.MaxInt32 || jiffies > maxJiffies {
 		return false
 	}
 	o := &r.obj
-	if s.has(" (age ") {
-		age := scan{rest: s.rest}
-		sec := age.number()
-		age.lit(".")
-		ms := age.number()
-		age.lit("s)")
-		if !age.bad && sec < 1<<32 && ms < 1000 {
-			o.aged, o.age = true, time.Duration(sec)*time.Second+time.Duration(ms)*time.Millisecond
-		}
-	}
+	o.aged, o.age = aged, age
 	o.event.Comm, o.event.PID, o.jiffies, o.known = r.d.text(rest[:i]), int32(pid), uint64(jiffies), true
 	// 2.6.31 writes its tag before the first line only.
 	o.tagged, o.stamped = p.tagged, p.stamped
@@ -352,7 +356,7 @@ func (r *kmemleak) broken(text []byte, p logPrefix) bool {
 	}
 	const longest = 4096 // a line of kmemleak is much shorter
 	for i := 1; i < min(len(text), longest); i++ {
-		if text[i] == '[' && isStamp(text[i:]) {
+		if isStamp(text[i:]) {
 			r.carry = append(r.carry[:0], text[:i]...)
 			if message, p := stripLog(text[i:]); p.tagged {
 				if n, ok := announcement(message); ok {
@@ -363,6 +367,15 @@ func (r *kmemleak) broken(text []byte, p logPrefix) bool {
 		}
 	}
 	return false
+}
+
+// bad reports the line just read, unless it is cut off at the end of the log.
+func (r *kmemleak) bad(format string, args ...any) bool {
+	if r.d.lines.partial {
+		r.cut = true
+		return true
+	}
+	return r.d.bad(r.d.lines.n, format, args...)
 }
 
 // flush ends the record being read.
@@ -426,18 +439,18 @@ func (r *kmemleak) announce(n int64) {
 		r.got += r.logged
 		r.logged = 0
 	}
-	r.told = true
+	r.told = r.d.lines.n
 }
 
 // finish emits what is left and completes the report.
 func (r *kmemleak) finish() {
 	d := r.d
-	if r.part == header || r.part == content || r.part == backtrace && len(r.stack) == 0 {
+	switch {
+	case r.part == header || r.part == content || r.part == backtrace && len(r.stack) == 0:
 		d.truncated("the last object, %#x, has no call stack", r.obj.addr)
 		r.part = outside
-	}
-	if r.cut {
-		d.truncated("the last call stack is incomplete")
+	case r.cut:
+		d.truncated("the last line is incomplete")
 	}
 	if !r.flush() || !r.release(true) {
 		return
@@ -478,8 +491,8 @@ type series struct {
 	high      uint64
 	open      bool
 	unsettled int
-	told      bool // the kernel finished a scan since the last object
-	marked    bool // "# scan" lines separate the scans
+	told      int64 // line on which the kernel last told that a scan is over
+	marked    bool  // "# scan" lines separate the scans
 }
 
 // place appends o to the held objects with the number of its scan; it returns
@@ -487,8 +500,10 @@ type series struct {
 func (s *series) place(held *[]kmemObject, o kmemObject) bool {
 	o.event.Scan = s.scan
 	fromFile, again := s.seen[o.kmemKey]
-	told := s.told
-	s.told = false
+	told := s.told > 0 && s.told < o.event.Line
+	if told {
+		s.told = 0
+	}
 	switch {
 	case again && (o.tagged || !fromFile || s.marked):
 		if !o.tagged {
@@ -774,6 +789,9 @@ func cutStamp(s []byte, p *logPrefix) ([]byte, bool) {
 
 // isStamp reports whether s begins with "[ SECONDS.MICROSECONDS]".
 func isStamp(s []byte) bool {
+	if len(s) == 0 || s[0] != '[' {
+		return false
+	}
 	i := 1
 	for i < len(s) && s[i] == ' ' {
 		i++

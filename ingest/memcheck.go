@@ -54,6 +54,7 @@ type memcheckText struct {
 	order  []*leakProc // by first sight
 	last   *leakProc
 	report leakReport
+	cut    bool             // the log ends in the middle of a line
 	frames map[string]Frame // by the text behind "at 0x" or "by 0x"
 }
 
@@ -62,7 +63,6 @@ type leakProc struct {
 	leakChecks
 	// The loss record being read.
 	open  bool
-	cut   bool // its last frame is incomplete
 	event Event
 	loss  loss
 	stack []Frame
@@ -195,6 +195,10 @@ func (r *memcheckText) line(l prefixed) bool {
 		if isFrame(text) {
 			return r.frame(p, text)
 		}
+		if r.d.lines.partial && (len(text) > 0 || len(p.stack) == 0) {
+			r.cut = true
+			return true
+		}
 		if !r.flush(p) {
 			return false
 		}
@@ -291,11 +295,15 @@ func isFrame(text []byte) bool {
 // begin opens a loss record.
 func (r *memcheckText) begin(l prefixed, text []byte) bool {
 	rec, ok := parseLoss(text)
+	if !ok && r.d.lines.partial {
+		r.cut = true
+		return true
+	}
 	if !ok {
 		return r.d.bad(r.d.lines.n, "loss record not understood: %q", clip(text))
 	}
 	p := r.proc(l.pid)
-	p.open, p.cut, p.loss, p.stack = true, false, rec, p.stack[:0]
+	p.open, p.loss, p.stack = true, rec, p.stack[:0]
 	p.event = Event{Line: r.d.lines.n}
 	if l.stamped {
 		p.event.Time = l.at
@@ -310,7 +318,7 @@ func (r *memcheckText) frame(p *leakProc, text []byte) bool {
 		return true
 	}
 	if r.d.lines.partial && text[len(text)-1] != ')' && text[len(text)-1] != '?' {
-		p.cut = true
+		r.cut = true
 		return true
 	}
 	text = text[len("at 0x"):]
@@ -346,7 +354,7 @@ func (r *memcheckText) finish() {
 	var cut string
 	for _, p := range r.order {
 		if p.open {
-			if len(p.stack) == 0 || p.cut {
+			if len(p.stack) == 0 {
 				cut = fmt.Sprintf("the last loss record of process %d is incomplete", p.pid)
 			}
 			if len(p.stack) > 0 && !r.flush(p) {
@@ -356,6 +364,9 @@ func (r *memcheckText) finish() {
 		if p.unfinished && cut == "" {
 			cut = fmt.Sprintf("the leak report of process %d has no end", p.pid)
 		}
+	}
+	if r.cut {
+		cut = "the last line is incomplete"
 	}
 	if cut != "" {
 		r.d.truncated("%s", cut)

@@ -39,8 +39,9 @@ type memcheckXML struct {
 	report leakReport
 	checks *leakChecks // of the document's process
 
-	path []string // names of the open elements
-	text []byte   // of the innermost one
+	path   []string // names of the open elements
+	deeper int      // those that stand too deep
+	text   []byte   // of the innermost one
 	// start is the line on which the document begins, 0 outside of one.
 	start int64
 
@@ -72,7 +73,7 @@ func readMemcheckXML(d *decoder) error {
 			if !r.in.skipTo("<error>") {
 				break
 			}
-			r.path = append(r.path[:0], "valgrindoutput")
+			r.path, r.deeper = append(r.path[:0], "valgrindoutput"), 0
 			dec = r.in.decoder()
 			continue
 		}
@@ -104,13 +105,15 @@ func readMemcheckXML(d *decoder) error {
 // open begins an element.
 func (r *memcheckXML) open(name string) error {
 	r.text = r.text[:0]
-	if len(r.path) < maxElements {
-		r.path = append(r.path, name)
+	if len(r.path) == maxElements {
+		r.deeper++
+		return nil
 	}
+	r.path = append(r.path, name)
 	switch name {
 	case "valgrindoutput":
 		r.start = r.d.lines.n
-		r.path = append(r.path[:0], name)
+		r.path, r.deeper = append(r.path[:0], name), 0
 		r.checks = &leakChecks{report: &r.report}
 	case "usercomment":
 		// Valgrind writes the comment as the user gave it, unescaped.
@@ -127,6 +130,10 @@ func (r *memcheckXML) open(name string) error {
 
 // close ends an element; more is false when nobody listens any more.
 func (r *memcheckXML) close(name string) (more bool, err error) {
+	if r.deeper > 0 {
+		r.deeper--
+		return true, nil
+	}
 	text := bytes.TrimSpace(r.text)
 	more = true
 	switch r.parent(1) {
