@@ -1,0 +1,162 @@
+package eval
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"leakformer/detect"
+	"leakformer/tokenize"
+)
+
+// Sample is a run looked at at one moment, with the clean runs it is compared
+// with, and the truth about it.
+type Sample struct {
+	// Program and Log tell runs apart; Setting says what was known of the
+	// program, for example "new program".
+	Program, Log, Setting string
+	// Cut is the share of the run's events that has happened, 0 to 1.
+	Cut   float64
+	Scene *tokenize.Scene
+	Truth *Truth
+}
+
+// Entrant is a scorer in the comparison.
+type Entrant struct {
+	Name   string
+	Scorer detect.Scorer
+	// Threshold from which on a site is flagged, chosen before the samples were seen.
+	Threshold float64
+	// Probabilities says that the scores are meant as such, so that their
+	// calibration is measured.
+	Probabilities bool
+}
+
+// RuleEntrants are all [Rules], ready to compare.
+func RuleEntrants() []Entrant {
+	var es []Entrant
+	for _, r := range Rules() {
+		es = append(es, Entrant{Name: r.Name, Scorer: r, Threshold: 0.5})
+	}
+	return es
+}
+
+// Subset is a choice among the sites.
+type Subset string
+
+const (
+	// AllSites is every site with outstanding blocks.
+	AllSites Subset = "all"
+	// FiveLeaked leaves out the sites with one to four leaked blocks.
+	FiveLeaked Subset = ">=5"
+)
+
+// Subsets in the order of tables.
+func Subsets() []Subset { return []Subset{AllSites, FiveLeaked} }
+
+func (s Subset) holds(leaked int64) bool { return s == AllSites || leaked == 0 || leaked >= 5 }
+
+// Result is what the entrants said of each site of the samples, and the truth.
+type Result struct {
+	entrants []Entrant
+	samples  []Sample // without Scene and Truth
+	sites    []site
+	// applies, by entrant and sample; scores by entrant and site.
+	applies [][]bool
+	scores  [][]float64
+	// blocks and bytes, by entrant and sample, for each of Subsets.
+	blocks, bytes [][][2]Confusion
+	byBlock       []bool // by sample
+}
+
+// site is one site of a sample.
+type site struct {
+	sample int32
+	leaked int64
+}
+
+// Compare lets all entrants judge the same samples. It keeps none of the samples'
+// scenes, so that a sequence that loads them one by one needs memory for one.
+func Compare(ctx context.Context, samples iter.Seq2[*Sample, error], entrants []Entrant) (*Result, error) {
+	if len(entrants) == 0 {
+		return nil, errors.New("nothing to compare: name a model or a rule")
+	}
+	n := len(entrants)
+	r := &Result{entrants: entrants, applies: make([][]bool, n), scores: make([][]float64, n),
+		blocks: make([][][2]Confusion, n), bytes: make([][][2]Confusion, n)}
+	for s, err := range samples {
+		if err != nil {
+			return nil, err
+		}
+		if err := r.add(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.samples) == 0 {
+		return nil, errors.New("no run to evaluate")
+	}
+	return r, nil
+}
+
+func (r *Result) add(ctx context.Context, s *Sample) error {
+	at := int32(len(r.samples))
+	from := len(r.sites)
+	r.samples = append(r.samples, Sample{Program: s.Program, Log: s.Log, Setting: s.Setting, Cut: s.Cut})
+	r.byBlock = append(r.byBlock, s.Truth.ByBlock())
+	s.Scene.Views(func(v *tokenize.View) bool {
+		r.sites = append(r.sites, site{at, s.Truth.Count(v)})
+		return true
+	})
+	for k, e := range r.entrants {
+		applies := true
+		if a, ok := e.Scorer.(interface{ Applies(*tokenize.Scene) bool }); ok {
+			applies = a.Applies(s.Scene)
+		}
+		r.applies[k] = append(r.applies[k], applies)
+		j := judge{entrant: e, sample: s, sites: r.sites[from:]}
+		if !applies {
+			j.scores = make([]float64, len(j.sites))
+		} else if err := detect.Each(ctx, e.Scorer, s.Scene, j.add); err != nil {
+			return err
+		}
+		r.scores[k] = append(r.scores[k], j.scores...)
+		r.blocks[k] = append(r.blocks[k], j.blocks)
+		r.bytes[k] = append(r.bytes[k], j.bytes)
+	}
+	return nil
+}
+
+// judge collects what one entrant says of one sample.
+type judge struct {
+	entrant       Entrant
+	sample        *Sample
+	sites         []site
+	scores        []float64
+	blocks, bytes [2]Confusion
+}
+
+func (j *judge) add(v *tokenize.View, p float64, blocks []float64) error {
+	leaked := j.sites[len(j.scores)].leaked
+	j.scores = append(j.scores, p)
+	if !j.sample.Truth.ByBlock() {
+		return nil
+	}
+	flagged := map[int32]bool{}
+	if p >= j.entrant.Threshold {
+		for _, i := range detect.Suspects(v.Live, blocks) {
+			flagged[i] = true
+		}
+	}
+	for k, subset := range Subsets() {
+		if !subset.holds(leaked) {
+			continue
+		}
+		for _, i := range v.Live {
+			b := &v.Scene.Run.Blocks[i]
+			leak := j.sample.Truth.Leaked(i, v.Scene.Cut)
+			j.blocks[k].count(flagged[i], leak, int64(b.Count))
+			j.bytes[k].count(flagged[i], leak, b.Size)
+		}
+	}
+	return nil
+}

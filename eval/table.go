@@ -1,0 +1,194 @@
+package eval
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Metrics is how well one entrant did on the sites of one table row.
+type Metrics struct {
+	Runs      int   `json:"runs"`
+	Sites     int64 `json:"sites"`
+	Positives int64 `json:"positives"`
+	// Confusion counts sites at the entrant's threshold.
+	Confusion Confusion `json:"confusion"`
+	Precision Rate      `json:"precision"`
+	Recall    Rate      `json:"recall"`
+	F1        Rate      `json:"f1"`
+	Accuracy  Rate      `json:"accuracy"`
+	// BaseRate is the accuracy of flagging nothing.
+	BaseRate Rate `json:"base_rate"`
+	// AveragePrecision is the area under the precision-recall curve.
+	AveragePrecision Rate `json:"average_precision"`
+	// CalibrationError is the expected calibration error over the bins of
+	// Reliability; NaN for scores that are no probabilities.
+	CalibrationError Rate  `json:"calibration_error"`
+	Reliability      []Bin `json:"reliability,omitempty"`
+	// Blocks and Bytes count single blocks and their bytes, in runs whose
+	// labels name blocks.
+	Blocks Share `json:"blocks"`
+	Bytes  Share `json:"bytes"`
+}
+
+// Share is the precision and recall of single blocks, or of bytes.
+type Share struct {
+	Precision Rate `json:"precision"`
+	Recall    Rate `json:"recall"`
+}
+
+// Row is one line of a table.
+type Row struct {
+	Setting string  `json:"setting"`
+	Cut     float64 `json:"cut"`
+	Subset  Subset  `json:"subset"`
+	// Program is "" in rows over all programs.
+	Program string  `json:"program,omitempty"`
+	Scorer  string  `json:"scorer"`
+	Metrics Metrics `json:"metrics"`
+}
+
+// TableConfig says how a table is made. The zero value works.
+type TableConfig struct {
+	// Resamples of the bootstrap; 0: 200.
+	Resamples int
+	// Seed of the bootstrap.
+	Seed uint64
+	// Programs adds rows for each program.
+	Programs bool
+}
+
+// group is what the rows of one block of a table have in common.
+type group struct {
+	setting string
+	cut     float64
+	program string
+}
+
+// Rows makes the table: for each setting, cut and subset a row for each entrant.
+// A rule that does not apply to any of the runs there has no row.
+func (r *Result) Rows(cfg TableConfig) []Row {
+	if cfg.Resamples == 0 {
+		cfg.Resamples = 200
+	}
+	var rows []Row
+	for _, g := range r.groups(cfg.Programs) {
+		samples, runs := r.runsOf(g)
+		for k, subset := range Subsets() {
+			for e, entrant := range r.entrants {
+				if !r.applied(e, samples) {
+					continue
+				}
+				m := r.metrics(e, k, samples, runs, cfg)
+				rows = append(rows, Row{g.setting, g.cut, subset, g.program, entrant.Name, m})
+			}
+		}
+	}
+	return rows
+}
+
+// groups lists settings and cuts in order, over all programs and then, if wanted,
+// for each.
+func (r *Result) groups(programs bool) []group {
+	seen := map[group]bool{}
+	for _, s := range r.samples {
+		seen[group{s.Setting, s.Cut, ""}] = true
+		if programs {
+			seen[group{s.Setting, s.Cut, s.Program}] = true
+		}
+	}
+	var gs []group
+	for g := range seen {
+		gs = append(gs, g)
+	}
+	slices.SortFunc(gs, func(a, b group) int {
+		return cmp.Or(cmp.Compare(a.program, b.program), cmp.Compare(a.setting, b.setting), cmp.Compare(a.cut, b.cut))
+	})
+	return gs
+}
+
+// runsOf numbers the samples of a group, which are its runs: -1 for the others.
+func (r *Result) runsOf(g group) (samples []int32, runs int) {
+	samples = make([]int32, len(r.samples))
+	for i, s := range r.samples {
+		samples[i] = -1
+		if s.Setting == g.setting && s.Cut == g.cut && (g.program == "" || g.program == s.Program) {
+			samples[i] = int32(runs)
+			runs++
+		}
+	}
+	return samples, runs
+}
+
+func (r *Result) applied(entrant int, samples []int32) bool {
+	for i, run := range samples {
+		if run >= 0 && r.applies[entrant][i] {
+			return true
+		}
+	}
+	return false
+}
+
+// tally is the counts of one run.
+type tally struct{ sites, blocks, bytes Confusion }
+
+// metrics measures an entrant on the runs of a group; subset indexes Subsets.
+func (r *Result) metrics(entrant, subset int, samples []int32, runs int, cfg TableConfig) Metrics {
+	e := r.entrants[entrant]
+	tallies := make([]tally, runs)
+	for i, run := range samples {
+		if run >= 0 {
+			tallies[run].blocks, tallies[run].bytes = r.blocks[entrant][i][subset], r.bytes[entrant][i][subset]
+		}
+	}
+	var all []scored
+	for i, s := range r.sites {
+		run := samples[s.sample]
+		if run < 0 || !Subsets()[subset].holds(s.leaked) {
+			continue
+		}
+		x := scored{r.scores[entrant][i], run, s.leaked > 0}
+		tallies[run].sites.count(x.score >= e.Threshold && r.applies[entrant][s.sample], x.leak, 1)
+		all = append(all, x)
+	}
+	sortScores(all)
+	once := make([]int64, runs)
+	for i := range once {
+		once[i] = 1
+	}
+	value := measures(tallies, all, once)
+	low, high := bootstrap(runs, cfg.Resamples, cfg.Seed, func(weight []int64) []float64 { return measures(tallies, all, weight) })
+	rate := func(k int) Rate { return Rate{value[k], low[k], high[k]} }
+	sum := total(tallies, once)
+	m := Metrics{
+		Runs: runs, Sites: int64(len(all)), Positives: sum.sites.TP + sum.sites.FN, Confusion: sum.sites, BaseRate: alone(sum.sites.BaseRate()),
+		Precision: rate(0), Recall: rate(1), F1: rate(2), Accuracy: rate(3), AveragePrecision: rate(4),
+		Blocks:           Share{rate(5), rate(6)},
+		Bytes:            Share{rate(7), rate(8)},
+		CalibrationError: alone(math.NaN()),
+	}
+	if e.Probabilities {
+		m.Reliability = reliability(all)
+		m.CalibrationError.Value = calibrationError(m.Reliability)
+	}
+	return m
+}
+
+func total(tallies []tally, weight []int64) tally {
+	var sum tally
+	for run, t := range tallies {
+		sum.sites.add(t.sites, weight[run])
+		sum.blocks.add(t.blocks, weight[run])
+		sum.bytes.add(t.bytes, weight[run])
+	}
+	return sum
+}
+
+// measures are the figures that have intervals, with each run counted weight times.
+func measures(tallies []tally, sorted []scored, weight []int64) []float64 {
+	t := total(tallies, weight)
+	return []float64{
+		t.sites.Precision(), t.sites.Recall(), t.sites.F1(), t.sites.Accuracy(), averagePrecision(sorted, weight),
+		t.blocks.Precision(), t.blocks.Recall(), t.bytes.Precision(), t.bytes.Recall(),
+	}
+}

@@ -1,0 +1,122 @@
+// Package eval measures how well scorers tell leaks from what merely looks like
+// them: it matches runs with their labels, scores them, and compares.
+//
+// A [Sample] is a run looked at at one moment, with the [Truth] about it. [Compare]
+// lets several entrants, the simple [Rules] among them, judge the same samples;
+// its [Result] gives rows of [Metrics] by setting, cut and subset of the sites.
+package eval
+
+import (
+	"fmt"
+	"path"
+
+	"leakformer/datasets"
+	"leakformer/ingest"
+	"leakformer/tokenize"
+)
+
+// Truth is which of a run's blocks are leaked, and from when on.
+type Truth struct {
+	// since is the event from which on a block, by its index in Run.Blocks, is leaked.
+	since map[int32]uint32
+	// sites are the leaking sites of labels that name no blocks, by their index
+	// in Run.Sites, with the number of leaked blocks; 0 is not known.
+	sites map[int]int64
+}
+
+// Match finds the blocks and sites of a run that its labels name.
+//
+// A leak is the block at its address that is live at its event and is never
+// freed; blocks that had the address before are not meant. Leaks behind the end
+// of a log that was cut off are left out. A leak that fits no block is an error:
+// the labels are of another run.
+func Match(run *tokenize.Run, l *datasets.LogLabels) (*Truth, error) {
+	t := &Truth{since: make(map[int32]uint32, len(l.Leaks)), sites: map[int]int64{}}
+	events := run.Class == ingest.Events
+	if events && l.Events > 0 && int64(run.Events) > l.Events {
+		return nil, fmt.Errorf("%s: the labels are of a log with %d events, this one has %d: they are of another run", run.Name, l.Events, run.Events)
+	}
+	last := lastAt(run)
+	for n, leak := range l.Leaks {
+		if events && leak.Event > int64(run.Events) {
+			continue
+		}
+		i, ok := last[uint64(leak.Address)]
+		if !ok || events && int64(run.Blocks[i].Born) >= leak.Event {
+			return nil, fmt.Errorf("%s: label %d: no block at %s is allocated before event %d and never freed: the labels are of another run",
+				run.Name, n, leak.Address, leak.Event)
+		}
+		t.since[i] = uint32(leak.Event)
+	}
+	for n := range l.Sites {
+		if !t.matchSite(run, &l.Sites[n]) {
+			return nil, fmt.Errorf("%s: labelled site %d (%s ...): no outstanding block has this call stack: the labels are of another run",
+				run.Name, n, l.Sites[n].Frames[0].Function)
+		}
+	}
+	return t, nil
+}
+
+// lastAt finds the block that is outstanding at each address at the run's end.
+func lastAt(run *tokenize.Run) map[uint64]int32 {
+	at := map[uint64]int32{}
+	for i := range run.Blocks {
+		if b := &run.Blocks[i]; b.Died == tokenize.Alive && b.Addr != 0 {
+			at[b.Addr] = int32(i)
+		}
+	}
+	return at
+}
+
+// matchSite marks the sites whose innermost frames are those of the label. Sites
+// hold fewer frames than labels may: what both have is compared.
+func (t *Truth) matchSite(run *tokenize.Run, label *datasets.Site) bool {
+	found := false
+	for i := range run.Sites {
+		if len(run.BySite[i]) > 0 && sameFrames(run.Sites[i].Frames, label.Frames) {
+			t.sites[i] += label.Blocks
+			found = true
+		}
+	}
+	return found
+}
+
+func sameFrames(site []ingest.Frame, label []datasets.Frame) bool {
+	if len(site) == 0 {
+		return false
+	}
+	for i := range min(len(site), len(label)) {
+		f, want := &site[i], &label[i]
+		if f.Function != want.Function || want.Module != "" && f.Module != "" && path.Base(f.Module) != path.Base(want.Module) {
+			return false
+		}
+	}
+	return len(site) >= min(len(label), 2)
+}
+
+// ByBlock reports whether the truth is known for single blocks, not for sites alone.
+func (t *Truth) ByBlock() bool { return len(t.sites) == 0 }
+
+// Leaked reports whether a block is leaked when cut events have happened: its free
+// would have stood before the next event.
+func (t *Truth) Leaked(block int32, cut uint32) bool {
+	since, ok := t.since[block]
+	return ok && since <= cut
+}
+
+// Count is the number of leaked blocks among the outstanding ones of a view.
+func (t *Truth) Count(v *tokenize.View) int64 {
+	n := int64(0)
+	for _, i := range v.Live {
+		if t.Leaked(i, v.Scene.Cut) {
+			n += int64(v.Scene.Run.Blocks[i].Count)
+		}
+	}
+	if known, ok := t.sites[v.Site]; ok {
+		if known == 0 {
+			known, _ = v.Outstanding()
+		}
+		n += known
+	}
+	return n
+}
