@@ -131,32 +131,74 @@ func (s *Stacks) Frames(id StackID) []Frame {
 	return frames
 }
 
+// maxMangled bounds the names that are demangled, and maxSymbol, as a power of two,
+// what comes out: a short mangled name can stand for a text without bound.
+const (
+	maxMangled = 16 << 10
+	maxSymbol  = 15
+)
+
 // NormalizeSymbol brings a symbol as some tool prints it into the one form that
 // all readers use, so that the same function from different tools and builds has
-// one name: demangled, without "+0x10/0x20" offset, "@@VERSION", compiler
-// suffixes (.isra.0, .constprop.0, .part.0, .cold) and [abi:...] tags.
+// one name: demangled (C++ and Rust), without "+0x10/0x20" offset, "@@VERSION",
+// compiler suffixes (.isra.0, .constprop.0, .part.0, .cold, " [clone ...]"), Rust's
+// hash, and [abi:...] tags.
 func NormalizeSymbol(sym string) string {
 	s := strings.TrimSpace(sym)
 	if i := strings.LastIndex(s, "+0x"); i > 0 && isOffset(s[i+3:]) {
 		s = s[:i]
 	}
-	if i := strings.Index(s, "@"); i > 0 && !strings.ContainsAny(s[:i], "(<") {
+	if i := strings.IndexByte(s, '@'); i > 0 && isVersion(s[i+1:]) {
 		s = s[:i]
 	}
-	s = trimCompilerSuffix(s)
-	if strings.HasPrefix(s, "_Z") || strings.HasPrefix(s, "_R") || strings.HasPrefix(s, "__Z") {
-		s = demangle.Filter(s)
+	if i := strings.Index(s, " [clone "); i > 0 {
+		s = s[:i]
 	}
+	s = trimCompilerSuffixes(s)
+	switch {
+	case len(s) > maxMangled:
+	case strings.HasPrefix(s, "_Z"), strings.HasPrefix(s, "_R"):
+		s = demangle.Filter(s, demangle.MaxLength(maxSymbol))
+	case strings.HasPrefix(s, "__Z"): // macOS
+		if d, err := demangle.ToString(s[1:], demangle.MaxLength(maxSymbol)); err == nil {
+			s = d
+		}
+	}
+	return trimABITags(trimRustHash(s))
+}
+
+// isVersion reports whether s can stand behind the @ of a versioned or linked
+// symbol; C++20 puts a module's name there, and parameters follow it.
+func isVersion(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return c != '@' && c != '.' && c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z')
+	})
+}
+
+// trimRustHash drops the "::h0123456789abcdef" that tells builds apart.
+func trimRustHash(s string) string {
+	const digits = 16
+	i := len(s) - digits - len("::h")
+	if i > 0 && s[i:i+3] == "::h" && isHex(s[i+3:]) {
+		return s[:i]
+	}
+	return s
+}
+
+func trimABITags(s string) string {
+	const tag = "[abi:"
+	if !strings.Contains(s, tag) {
+		return s
+	}
+	var b strings.Builder
 	for {
-		i := strings.Index(s, "[abi:")
-		if i < 0 {
-			return s
+		before, rest, _ := strings.Cut(s, tag)
+		b.WriteString(before)
+		_, after, closed := strings.Cut(rest, "]")
+		if !closed {
+			return b.String()
 		}
-		j := strings.IndexByte(s[i:], ']')
-		if j < 0 {
-			return s
-		}
-		s = s[:i] + s[i+j+1:]
+		s = after
 	}
 }
 
@@ -175,20 +217,34 @@ func isHex(s string) bool {
 	return s != ""
 }
 
-func trimCompilerSuffix(s string) string {
-	for _, suffix := range [...]string{".isra.", ".constprop.", ".part.", ".cold", ".lto_priv.", ".llvm."} {
-		if i := strings.Index(s, suffix); i > 0 {
-			s = s[:i]
+// trimCompilerSuffixes drops what compilers add to the name of a function that
+// they have split, cloned or renamed: a word and maybe a number, several times.
+func trimCompilerSuffixes(s string) string {
+	for {
+		word := strings.LastIndexByte(s, '.')
+		if word <= 0 {
+			return s
+		}
+		if isDecimal([]byte(s[word+1:])) {
+			if word = strings.LastIndexByte(s[:word], '.'); word <= 0 {
+				return s
+			}
+		}
+		name, _, _ := strings.Cut(s[word+1:], ".")
+		switch name {
+		case "isra", "constprop", "part", "cold", "lto_priv", "llvm", "localalias", "clone":
+			s = s[:word]
+		default:
+			return s
 		}
 	}
-	return s
 }
 
 // IsAllocator reports whether a frame belongs to the allocator itself or to the
 // tool that watched it, so that it says nothing about who allocated.
 func IsAllocator(f Frame) bool {
 	switch f.Function {
-	case "malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc", "pvalloc",
+	case "malloc", "calloc", "realloc", "reallocarray", "reallocf", "memalign", "aligned_alloc", "posix_memalign", "valloc", "pvalloc",
 		"kmemleak_alloc", "kmalloc", "kmalloc_trace", "kmalloc_order", "kmalloc_array", "kzalloc", "krealloc", "kvmalloc_node",
 		"kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_alloc_lru", "kmem_cache_alloc_trace", "kmem_cache_alloc_node_trace",
 		"kmem_cache_zalloc", "slab_post_alloc_hook", "kmemleak_alloc_recursive", "slab_alloc", "slab_alloc_node", "__alloc_pages":

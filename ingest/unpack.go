@@ -50,16 +50,21 @@ func (in *input) unpack() (io.Reader, error) {
 		}
 		next, err := unpackLayer(br, head)
 		switch {
+		case errors.Is(err, errTooLarge):
+			return nil, err
 		case err != nil:
 			return nil, fmt.Errorf("%w (%w)", errDamaged, err)
 		case next == nil:
 			return br, nil
 		case layer == maxLayers:
-			return nil, fmt.Errorf("compressed more than %d times over; unpack it first", maxLayers)
+			return nil, fmt.Errorf("compressed more than %d times over; %w", maxLayers, errTooLarge)
 		}
 		r = next
 	}
 }
+
+// errTooLarge is how messages end about data that take too much to unpack.
+var errTooLarge = errors.New("unpack it first")
 
 // unpackLayer returns nil for data in no known compression.
 func unpackLayer(r io.Reader, head []byte) (io.Reader, error) {
@@ -73,7 +78,7 @@ func unpackLayer(r io.Reader, head []byte) (io.Reader, error) {
 		return bzip2.NewReader(r), nil
 	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
 		if n := xzDictionary(head); n > maxWindow {
-			return nil, fmt.Errorf("the xz file asks for a dictionary of %d MB; unpack it first", n>>20)
+			return nil, fmt.Errorf("the xz file asks for a dictionary of %d MB; %w", n>>20, errTooLarge)
 		}
 		return xz.NewReader(r)
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}) && !bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}):
