@@ -3,10 +3,8 @@ package ingest
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // The leak report of Valgrind's memcheck as text. The grammar is that of
@@ -38,7 +36,6 @@ func sniffMemcheck(head []byte) string {
 }
 
 var (
-	prefixMark  = []byte("==")
 	bannerText  = []byte("Memcheck, a memory error detector")
 	heapSummary = []byte("HEAP SUMMARY:")
 	leakSummary = []byte("LEAK SUMMARY:")
@@ -55,6 +52,7 @@ type memcheckText struct {
 	last   *leakProc
 	report leakReport
 	cut    bool             // the log ends in the middle of a line
+	banner bool             // some process wrote one
 	frames map[string]Frame // by the text behind "at 0x" or "by 0x"
 }
 
@@ -62,10 +60,11 @@ type memcheckText struct {
 type leakProc struct {
 	leakChecks
 	// The loss record being read.
-	open  bool
-	event Event
-	loss  loss
-	stack []Frame
+	open   bool
+	event  Event
+	loss   loss
+	stack  []Frame
+	banner bool // it wrote its own
 	// summing: the lines of a LEAK SUMMARY are being read; unfinished: a HEAP
 	// SUMMARY was seen, and not yet the leak report that belongs to it.
 	summing, unfinished bool
@@ -100,97 +99,33 @@ func readMemcheck(d *decoder) error {
 	return nil
 }
 
-// prefixed is a line's text and what its prefix says.
-type prefixed struct {
-	pid     int32
-	stamped bool
-	at      time.Duration // since the process started, where stamped
-	text    []byte
-}
-
-// cutPrefix finds "==PID== " or "==DD:HH:MM:SS.mmm PID== " anywhere in the line,
-// because the program's own output may stand before it without a newline.
-func cutPrefix(line []byte) (before []byte, p prefixed, ok bool) {
-	for from := 0; ; {
-		i := bytes.Index(line[from:], prefixMark)
-		if i < 0 {
-			return line, prefixed{}, false
-		}
-		from += i
-		if p, ok := parsePrefix(line[from+2:]); ok {
-			return line[:from], p, true
-		}
-		from++
-	}
-}
-
-// parsePrefix reads what follows the first "==" of a prefix.
-func parsePrefix(s []byte) (p prefixed, ok bool) {
-	n, rest, ok := leadingDigits(s)
-	if !ok {
-		return p, false
-	}
-	if len(rest) > 0 && rest[0] == ':' {
-		if p.at, s, ok = parseStamp(n, rest); !ok {
-			return p, false
-		}
-		p.stamped = true
-		if n, rest, ok = leadingDigits(s); !ok {
-			return p, false
-		}
-	}
-	if n > math.MaxInt32 || !bytes.HasPrefix(rest, prefixMark) {
-		return p, false
-	}
-	rest = rest[2:]
-	if len(rest) > 0 {
-		if rest[0] != ' ' {
-			return p, false
-		}
-		rest = rest[1:]
-	}
-	p.pid, p.text = int32(n), rest
-	return p, true
-}
-
-// parseStamp reads ":HH:MM:SS.mmm " behind the days.
-func parseStamp(days int64, s []byte) (at time.Duration, rest []byte, ok bool) {
-	const shape = ":00:00:00.000 "
-	if len(s) < len(shape) || days > 36500 {
-		return 0, nil, false
-	}
-	for i, c := range []byte(shape) {
-		if isDigit(s[i]) != (c == '0') || c != '0' && s[i] != c {
-			return 0, nil, false
-		}
-	}
-	two := func(i int) time.Duration { return time.Duration(s[i]-'0')*10 + time.Duration(s[i+1]-'0') }
-	at = (time.Duration(days)*24+two(1))*time.Hour + two(4)*time.Minute + two(7)*time.Second +
-		(two(10)*10+time.Duration(s[12]-'0'))*time.Millisecond
-	return at, s[len(shape):], true
-}
-
-func (r *memcheckText) proc(pid int32) *leakProc {
+// find is the process, nil where it has not said anything of interest.
+func (r *memcheckText) find(pid int32) *leakProc {
 	if r.last != nil && r.last.pid == pid {
 		return r.last
 	}
 	p := r.procs[pid]
-	if p == nil {
-		p = &leakProc{leakChecks: leakChecks{report: &r.report, pid: pid}}
-		r.procs[pid] = p
-		r.order = append(r.order, p)
+	if p != nil {
+		r.last = p
 	}
-	r.last = p
+	return p
+}
+
+// proc is the process, which is entered at first sight.
+func (r *memcheckText) proc(pid int32) *leakProc {
+	if p := r.find(pid); p != nil {
+		return p
+	}
+	p := &leakProc{leakChecks: leakChecks{report: &r.report, pid: pid}}
+	r.procs[pid] = p
+	r.order = append(r.order, p)
 	return p
 }
 
 // line takes one line of one process; it returns false when nobody listens.
 func (r *memcheckText) line(l prefixed) bool {
 	text := bytes.TrimSpace(l.text)
-	p := r.last
-	if p == nil || p.pid != l.pid {
-		p = r.procs[l.pid]
-	}
+	p := r.find(l.pid)
 	if p != nil && p.open {
 		if isFrame(text) {
 			return r.frame(p, text)
@@ -203,57 +138,44 @@ func (r *memcheckText) line(l prefixed) bool {
 			return false
 		}
 	}
-	if len(text) == 0 {
-		return true
+	if isLoss(text) {
+		return r.begin(l, text)
 	}
-	switch text[0] {
-	case '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		if isLoss(text) {
-			return r.begin(l, text)
-		}
-	case 'A':
-		if bytes.HasPrefix(text, allFreed) {
-			r.d.process(l.pid)
-			p = r.proc(l.pid)
-			p.unfinished = false
-			p.freed()
-		}
-	case 'M':
-		if bytes.Equal(text, bannerText) {
-			r.d.process(l.pid)
-		}
-	case 'U':
-		if v, ok := bytes.CutPrefix(text, []byte("Using Valgrind-")); ok && r.d.report.Tool == "" {
-			v, _, _ = bytes.Cut(v, []byte(" "))
-			r.d.report.Tool = "valgrind " + string(v)
-		}
-	case 'C':
-		if c, ok := bytes.CutPrefix(text, []byte("Command: ")); ok && r.d.report.Command == "" {
-			r.d.report.Command = string(c)
-		}
-	case 'H':
-		if bytes.Equal(text, heapSummary) {
-			r.proc(l.pid).unfinished = true
-		}
-	case 'L':
-		if bytes.Equal(text, leakSummary) {
-			p = r.proc(l.pid)
-			p.summing, p.unfinished = true, true
-		}
-	case 'F', 'R':
-		// "For a detailed leak analysis, rerun with: --leak-check=full" and
-		// "Rerun with --leak-check=full to see details of leaked memory".
-		if bytes.Contains(text, []byte("--leak-check=full")) && !bytes.Contains(text, []byte("--show-leak-kinds")) {
-			r.report.unlisted = true
-			if text[0] == 'F' && p != nil {
-				p.unfinished = false
-			}
-		}
-	}
-	if p != nil && p.summing {
+	r.statement(l.pid, text)
+	if p := r.find(l.pid); p != nil && p.summing {
 		r.summaryLine(p, text)
 	}
 	return true
+}
+
+// statement takes a line that is not part of a loss record.
+func (r *memcheckText) statement(pid int32, text []byte) {
+	report := r.d.report
+	switch {
+	case bytes.Equal(text, bannerText):
+		r.d.process(pid)
+		r.proc(pid).banner, r.banner = true, true
+	case bytes.HasPrefix(text, []byte("Using Valgrind-")) && report.Tool == "":
+		version, _, _ := bytes.Cut(text[len("Using Valgrind-"):], []byte(" "))
+		report.Tool = "valgrind " + string(version)
+	case bytes.HasPrefix(text, []byte("Command: ")) && report.Command == "":
+		report.Command = string(text[len("Command: "):])
+	case bytes.Equal(text, heapSummary):
+		r.proc(pid).unfinished = true
+	case bytes.Equal(text, leakSummary):
+		p := r.proc(pid)
+		p.summing, p.unfinished = true, true
+	case bytes.HasPrefix(text, allFreed):
+		r.d.process(pid)
+		p := r.proc(pid)
+		p.unfinished = false
+		p.freed()
+	case bytes.HasPrefix(text, []byte("For a detailed leak analysis, rerun")):
+		r.report.unlisted = true
+		r.proc(pid).unfinished = false
+	case bytes.HasPrefix(text, []byte("Rerun with --leak-check=full")):
+		r.report.unlisted = true
+	}
 }
 
 // summaryLine takes a line of a LEAK SUMMARY.
@@ -361,6 +283,9 @@ func (r *memcheckText) finish() {
 				return
 			}
 		}
+		if r.banner && !p.banner && p.begun {
+			r.d.report.Warn("%s: process %d began as a copy of another: what it inherited is listed for both", r.d.report.Name, p.pid)
+		}
 		if p.unfinished && cut == "" {
 			cut = fmt.Sprintf("the leak report of process %d has no end", p.pid)
 		}
@@ -452,286 +377,4 @@ func markInlined(stack []Frame) {
 		}
 		i = j
 	}
-}
-
-// loss is the head of a loss record. Its bytes are the direct ones only: the
-// bytes below a lost block are in loss records of their own (kind "indirectly
-// lost"), so that no byte counts twice.
-type loss struct {
-	kind          Loss
-	bytes, blocks int64
-	index         int64 // n of "loss record n of m"
-	delta         bool  // it tells changes since an earlier check
-}
-
-func lossKind(s []byte) (Loss, bool) {
-	switch string(s) {
-	case "definitely lost":
-		return Definite, true
-	case "indirectly lost":
-		return Indirect, true
-	case "possibly lost":
-		return Possible, true
-	case "still reachable":
-		return Reachable, true
-	}
-	return NotJudged, false
-}
-
-// parseLoss reads, where D is " (+N)" or " (-N)" or nothing:
-//
-//	N[D] bytes in N[D] blocks are KIND in [new ]loss record N of N
-//	N[D] (N[D] direct, N[D] indirect) bytes in N[D] blocks are KIND in ...
-func parseLoss(text []byte) (loss, bool) {
-	var l loss
-	s := scan{rest: text}
-	l.bytes = s.number()
-	l.delta = s.delta()
-	if s.has(" (") {
-		l.bytes = s.number()
-		l.delta = s.delta() || l.delta
-		s.lit(" direct, ")
-		s.number()
-		l.delta = s.delta() || l.delta
-		s.lit(" indirect)")
-	}
-	s.lit(" bytes in ")
-	l.blocks = s.number()
-	l.delta = s.delta() || l.delta
-	s.lit(" blocks are ")
-	name, rest, ok := bytes.Cut(s.rest, []byte(" in "))
-	s.rest = rest
-	kind, known := lossKind(name)
-	l.kind = kind
-	s.has("new ")
-	s.lit("loss record ")
-	l.index = s.number()
-	s.lit(" of ")
-	s.number()
-	return l, ok && known && !s.bad && (l.blocks > 0 || l.delta)
-}
-
-// scan reads a line from left to right; bad says that it was not as expected.
-type scan struct {
-	rest []byte
-	bad  bool
-}
-
-func (s *scan) has(lit string) bool {
-	if len(s.rest) < len(lit) || string(s.rest[:len(lit)]) != lit {
-		return false
-	}
-	s.rest = s.rest[len(lit):]
-	return true
-}
-
-func (s *scan) lit(lit string) {
-	if !s.has(lit) {
-		s.bad = true
-	}
-}
-
-// number reads a decimal number with thousands commas.
-func (s *scan) number() int64 {
-	var n int64
-	i := 0
-	for ; i < len(s.rest); i++ {
-		c := s.rest[i]
-		if c == ',' && i > 0 && i+1 < len(s.rest) && isDigit(s.rest[i+1]) {
-			continue
-		}
-		if !isDigit(c) {
-			break
-		}
-		if n > (math.MaxInt64-9)/10 {
-			s.bad = true
-			return 0
-		}
-		n = n*10 + int64(c-'0')
-	}
-	if i == 0 {
-		s.bad = true
-	}
-	s.rest = s.rest[i:]
-	return n
-}
-
-// delta reads " (+N)" or " (-N)" if it stands there.
-func (s *scan) delta() bool {
-	if !s.has(" (+") && !s.has(" (-") {
-		return false
-	}
-	s.number()
-	s.lit(")")
-	return true
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-// leadingDigits reads a decimal number without commas.
-func leadingDigits(s []byte) (n int64, rest []byte, ok bool) {
-	i := 0
-	for ; i < len(s) && i < 18 && isDigit(s[i]); i++ {
-		n = n*10 + int64(s[i]-'0')
-	}
-	return n, s[i:], i > 0
-}
-
-// clip shortens a text for a message.
-func clip(s []byte) []byte {
-	if len(s) > 120 {
-		return append(append([]byte(nil), s[:120]...), "..."...)
-	}
-	return s
-}
-
-// leakChecks follows the leak checks of one process. A program may ask for
-// several (client requests, gdb); each full check lists everything again and
-// becomes a scan of its own.
-type leakChecks struct {
-	report *leakReport
-	pid    int32
-	scan   int32
-	// begun: a check was seen; ended: its summary was seen; compared: it has a
-	// part in the oracle.
-	begun, ended, compared bool
-	// partial: the check lists only what changed since an earlier one.
-	partial bool
-	index   int64                 // of its latest loss record
-	shown   [Reachable + 1]Amount // of its loss records
-}
-
-// next makes room for another check, if the one before is over.
-func (c *leakChecks) next(over, partial bool) {
-	if c.begun && !over {
-		return
-	}
-	if c.begun {
-		c.shown = [Reachable + 1]Amount{}
-		if c.partial = partial; !partial {
-			c.report.scans++
-		}
-	}
-	if !c.partial {
-		c.scan = c.report.scans
-	}
-	c.begun, c.ended, c.compared, c.index = true, false, false, 0
-}
-
-// emit hands out a loss record. In a later check that lists only changes the
-// records are left out: such a list does not say what else is still lost.
-func (c *leakChecks) emit(e Event, l loss, stack []Frame) bool {
-	c.next(c.ended || l.index <= c.index, l.delta)
-	c.index = l.index
-	if c.partial || l.blocks == 0 {
-		c.report.skipped++
-		return true
-	}
-	c.shown[l.kind].Blocks += l.blocks
-	c.shown[l.kind].Bytes += l.bytes
-	d := c.report.d
-	markInlined(stack)
-	ids := make([]FrameID, len(stack))
-	for i, f := range stack {
-		ids[i] = d.stacks.Frame(f)
-	}
-	e.Loss, e.Size, e.Count, e.Scan, e.PID = l.kind, l.bytes, l.blocks, c.scan, c.pid
-	e.Stack = d.stacks.Stack(ids)
-	return d.outstanding(e)
-}
-
-// summary compares a line of the check's summary with the records.
-func (c *leakChecks) summary(kind Loss, want Amount, delta bool) {
-	if kind == Definite {
-		c.next(c.ended, delta)
-	}
-	c.ended = true
-	c.report.summed = c.report.summed || want.Blocks > 0
-	if got := c.shown[kind]; got.Blocks > 0 && !c.partial {
-		c.report.compare(c, kind, want, got)
-	}
-}
-
-// freed notes the line that says that nothing is left.
-func (c *leakChecks) freed() {
-	c.next(c.ended, false)
-	c.ended = true
-	for kind := Definite; kind <= Reachable; kind++ {
-		c.report.compare(c, kind, Amount{}, c.shown[kind])
-	}
-}
-
-// leakReport is what the checks of all processes add up to. It compares the LEAK
-// SUMMARY of each check with the sums over its loss records, kind by kind. A kind
-// of which no record is shown (--show-leak-kinds) is not compared.
-type leakReport struct {
-	d       *decoder
-	scans   int32 // number of the latest scan
-	checks  int   // compared with their summaries
-	skipped int64 // loss records of partial checks
-	summed  bool  // a summary names lost blocks
-	// unlisted: the log says that it was made without a list of leaks; asked:
-	// that it was made with one.
-	unlisted, asked bool
-
-	want, got  [Reachable + 1]Amount
-	firstWrong [2]string
-}
-
-func (r *leakReport) compare(c *leakChecks, kind Loss, want, got Amount) {
-	if !c.compared {
-		c.compared = true
-		r.checks++
-	}
-	r.want[kind].Blocks += want.Blocks
-	r.want[kind].Bytes += want.Bytes
-	r.got[kind].Blocks += got.Blocks
-	r.got[kind].Bytes += got.Bytes
-	if want != got && r.firstWrong[0] == "" {
-		say := func(a Amount) string {
-			return fmt.Sprintf("%s: %d bytes in %d blocks (process %d)", kind, a.Bytes, a.Blocks, c.pid)
-		}
-		r.firstWrong = [2]string{say(want), say(got)}
-	}
-}
-
-// finish fills in the parse report.
-func (r *leakReport) finish() {
-	d := r.d
-	if r.scans > 0 {
-		d.report.Class = Snapshots
-	}
-	if r.skipped > 0 {
-		d.report.Warn("%s: %d loss records left out: they list only what changed since an earlier leak check "+
-			"(full checks are asked for with VALGRIND_DO_LEAK_CHECK or gdb's leak_check full any)", d.report.Name, r.skipped)
-	}
-	switch {
-	case r.firstWrong[0] != "":
-		d.oracle("leak summary", r.firstWrong[0], r.firstWrong[1])
-	case r.checks > 1:
-		name := fmt.Sprintf("leak summaries of %d checks", r.checks)
-		d.oracle(name, sums(r.want), sums(r.got))
-	case r.checks == 1:
-		d.oracle("leak summary", sums(r.want), sums(r.got))
-	case d.report.Records > 0 || r.asked && !d.report.Truncated:
-	case r.summed || r.unlisted:
-		d.report.Warn("%s: no list of leaks in it: run valgrind with --leak-check=full --show-leak-kinds=all", d.report.Name)
-	default:
-		d.report.Warn("%s: no leak report in it: run valgrind with --leak-check=full --show-leak-kinds=all, "+
-			"and let the program end by itself", d.report.Name)
-	}
-}
-
-// sums gives the amounts of all kinds that have any.
-func sums(by [Reachable + 1]Amount) string {
-	var parts []string
-	for kind := Definite; kind <= Reachable; kind++ {
-		if a := by[kind]; a != (Amount{}) {
-			parts = append(parts, fmt.Sprintf("%s: %d bytes in %d blocks", kind, a.Bytes, a.Blocks))
-		}
-	}
-	if parts == nil {
-		return "no leaks"
-	}
-	return strings.Join(parts, ", ")
 }
