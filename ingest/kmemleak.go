@@ -14,20 +14,27 @@ import (
 // their blanks on the way, so words decide and not columns.
 //
 // Repeated copies of the file in one log are a series of scans: a scan ends where
-// an object comes up again, or at a line that begins with "# scan", which who
-// collects a series may write before each copy. In the kernel log an object
-// stands once, so there is one scan.
+// an object comes up again, or at a line that begins with "# kmemleak scan",
+// which who collects a series may write before each copy. In the kernel log an
+// object stands once, so there is one scan.
 
 func sniffKmemleak(head []byte) string {
 	found := headLines(head, func(line []byte) bool {
 		_, ok := afterHeader(line)
-		return ok
+		return ok || bytes.HasPrefix(line, scanMark) || bytes.Contains(line, ownMark)
 	})
 	if found {
 		return ""
 	}
 	return `no line "unreferenced object 0x... (size N):"`
 }
+
+var (
+	// scanMark begins the line before each copy of the file in a series.
+	scanMark = []byte("# kmemleak scan")
+	// ownMark is in the kernel log where the detector runs and finds nothing.
+	ownMark = []byte("kmemleak: Kernel memory leak detector initialized")
+)
 
 const (
 	// maxHeld bounds the objects that wait until the tick rate or their scan
@@ -126,14 +133,14 @@ func readKmemleak(d *decoder) error {
 func (r *kmemleak) line(line []byte) (recognised, more bool) {
 	text, p := stripLog(line)
 	if r.part != outside {
-		if used, more := r.body(text, p); used || !more {
-			return used, more
+		if r.body(text, p) {
+			return true, true
 		}
 	}
 	if rest, ok := afterHeader(text); ok {
 		return true, r.flush() && r.begin(rest, p)
 	}
-	if bytes.HasPrefix(text, []byte("# scan")) {
+	if bytes.HasPrefix(text, scanMark) {
 		if !r.flush() {
 			return true, false
 		}
@@ -171,37 +178,37 @@ func (r *kmemleak) line(line []byte) (recognised, more bool) {
 }
 
 // body takes a line that belongs to the record being read, if it does.
-func (r *kmemleak) body(text []byte, p logPrefix) (used, more bool) {
+func (r *kmemleak) body(text []byte, p logPrefix) bool {
 	if len(text) == 0 {
-		return false, true
+		return false
 	}
 	if r.part == backtrace {
 		if p.tagged != r.obj.tagged || p.stamped && !r.obj.stamped {
-			return false, true
+			return false
 		}
 		f, ok := r.frame(text)
 		if ok && !f.skip && len(r.stack) < maxFrames {
 			r.stack = append(r.stack, f.id)
 		}
-		return ok, true
+		return ok
 	}
 	switch text[0] {
 	case 'c':
 		if r.part == header {
-			return r.comm(text, p), true
+			return r.comm(text, p)
 		}
 	case 'h':
 		if bytes.HasPrefix(text, []byte("hex dump (first ")) {
 			r.part = content
-			return true, true
+			return true
 		}
 	case 'b':
 		if bytes.HasPrefix(text, []byte("backtrace")) {
 			r.part = backtrace
-			return true, true
+			return true
 		}
 	}
-	return r.part == content && isHexRow(text), true
+	return r.part == content && isHexRow(text)
 }
 
 // begin opens a record at what follows "unreferenced object".

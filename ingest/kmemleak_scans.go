@@ -19,7 +19,7 @@ type series struct {
 	open      bool
 	unsettled int
 	told      int64 // line on which the kernel last told that a scan is over
-	marked    bool  // "# scan" lines separate the scans
+	marked    bool  // "# kmemleak scan" lines separate the scans
 }
 
 // place appends o to the held objects with the number of its scan; it returns
@@ -75,7 +75,7 @@ func (s *series) restart(held []kmemObject, from int) {
 	}
 }
 
-// mark begins a scan at a "# scan" line.
+// mark begins a scan at a "# kmemleak scan" line.
 func (s *series) mark(held int) {
 	if s.marked || len(s.seen) > 0 {
 		s.restart(nil, held)

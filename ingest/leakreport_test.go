@@ -442,7 +442,7 @@ func TestKmemleakScans(t *testing.T) {
 		{"older ones late", c + d + a + b + c, "00111"},
 		{"older one only", b + c + a, "000"},
 		{"told by the kernel", b + c + "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n" + a + d, "0011"},
-		{"marked", "# scan\n" + b + "# scan 2\n" + a, "01"},
+		{"marked", "# kmemleak scan\n" + b + "# kmemleak scan 2\n" + a, "01"},
 		{"an address again", object(1, 1000) + object(1, 5000), "00"},
 	} {
 		events, src, err := readText(t, "kmemleak", k.log)
@@ -458,6 +458,12 @@ func TestKmemleakScans(t *testing.T) {
 		}
 		if class := src.Report().Class; (class == ingest.Snapshots) != strings.Contains(got, "1") {
 			t.Errorf("%s: class %s", k.name, class)
+		}
+	}
+	// Nothing found is a result too.
+	for _, log := range []string{"# kmemleak scan 1\n# kmemleak scan 2\n", "[    1.204411] kmemleak: Kernel memory leak detector initialized (mem pool available: 13907)\n"} {
+		if events, src, err := readText(t, "auto", log); err != nil || len(events) != 0 || src.Report().Format != "kmemleak" {
+			t.Errorf("%q: %v, %d events, %s", log, err, len(events), src.Report().Format)
 		}
 	}
 	// What the kernel log told stands in the file too, once.
