@@ -202,7 +202,7 @@ func stubUntilClean(ctx context.Context, dir string, torch *libtorch) ([]string,
 		sites, stray := errorSites(output, mainFile, generated)
 		if len(sites) == 0 {
 			return nil, fmt.Errorf("gotch's wrapper does not compile with libtorch %s: %s",
-				torch.Version, cmp.Or(stray, string(output)))
+				torch.Version, cmp.Or(stray, excerpt(output)))
 		}
 		lines := map[string][]int{}
 		for _, s := range sites {
@@ -217,7 +217,7 @@ func stubUntilClean(ctx context.Context, dir string, torch *libtorch) ([]string,
 			}
 			src, names, err := stubFunctions(src, at)
 			if err != nil {
-				return nil, fmt.Errorf("%s of gotch with libtorch %s: %w", name, torch.Version, err)
+				return nil, fmt.Errorf("%s of gotch with libtorch %s: %w\n%s", name, torch.Version, err, excerpt(output))
 			}
 			for _, n := range names {
 				stubbed[n] = true
@@ -227,10 +227,13 @@ func stubUntilClean(ctx context.Context, dir string, torch *libtorch) ([]string,
 			}
 		}
 		if len(stubbed) == before {
-			return nil, fmt.Errorf("gotch's wrapper does not compile with libtorch %s even without the functions it complains of: %s", torch.Version, output)
+			return nil, fmt.Errorf("gotch's wrapper does not compile with libtorch %s even without the functions it complains of:\n%s", torch.Version, excerpt(output))
 		}
 	}
 }
+
+// excerpt is the beginning of what a compiler said.
+func excerpt(output []byte) string { return string(output[:min(len(output), 2000)]) }
 
 // compile checks that file compiles; output is what the compiler said if not.
 func compile(ctx context.Context, dir, file string, torch *libtorch) (output []byte, ok bool, err error) {
