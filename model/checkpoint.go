@@ -29,8 +29,9 @@ type Manifest struct {
 	VocabHash    string `json:"vocabulary"`
 	// Calibration and Threshold turn logits into verdicts; both were fitted on
 	// runs held out from training. BlockCalibration does so for single blocks.
-	Calibration Calibration `json:"calibration"`
-	Threshold   float64     `json:"threshold"`
+	Calibration      Calibration `json:"calibration"`
+	BlockCalibration Calibration `json:"block_calibration"`
+	Threshold        float64     `json:"threshold"`
 	// Seed, Steps, Threads and Optimiser repeat the training.
 	Seed      uint64 `json:"seed"`
 	Steps     int    `json:"steps"`

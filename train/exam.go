@@ -9,107 +9,144 @@ import (
 	"leakformer/tokenize"
 )
 
-// exam is the fixed set of sites by which a model is judged: all outstanding
-// sites of some scenes of the runs held out, leaks as rare among them as in life.
+// exam is the fixed set of sites by which a model is judged: the sites that leak
+// in scenes of the runs held out, and some of those that do not, which stand for
+// all of them by their weight: leaks are as rare as in life.
 type exam struct {
-	examples  []example
+	examples []example
+	// weights of the examples; positives is how many of them leak.
+	weights   []float64
 	positives int
 }
 
-// maxExam bounds the number of sites of an exam.
-const maxExam = 24000
+const (
+	// examScenes is how many scenes of the held-out runs an exam has, in all.
+	examScenes = 288
+	// examSites is how many sites that do not leak it takes from each.
+	examSites = 48
+)
 
 // newExam draws scenes of the held-out runs at different moments, with clean runs
 // to compare with, one to six sites leaking in each.
 func newExam(samples []*sample, seed uint64) *exam {
 	x := &exam{}
 	rng := generator(seed, 2)
-	for round := 0; round < 24 && len(x.examples) < maxExam; round++ {
-		for _, s := range samples {
-			sc := &tokenize.Scene{Run: s.run, Reference: s.others, Forgotten: s.forgotten}
-			sc.Cut = max(1, uint32((0.2+0.75*rng.Float64())*float64(s.run.Events)))
-			if s.planter != nil {
-				sc.Forgotten = s.planter.plant(rng, sc.Cut, 1+rng.IntN(6))
-			}
-			sc.Views(func(v *tokenize.View) bool {
-				e := newExample(v)
-				if e.leak {
-					x.positives++
-				}
-				x.examples = append(x.examples, e)
-				return len(x.examples) < maxExam
-			})
+	for k := range max(examScenes, len(samples)) {
+		s := samples[k%len(samples)]
+		sc := &tokenize.Scene{Run: s.run, Reference: s.others, Forgotten: s.forgotten}
+		sc.Cut = max(1, uint32((0.2+0.75*rng.Float64())*float64(s.run.Events)))
+		if s.planter != nil {
+			sc.Forgotten = s.planter.plant(rng, sc.Cut, 1+rng.IntN(6))
+		}
+		leaky, clean := outstanding(rng, sc)
+		for _, site := range leaky {
+			x.add(newExample(sc.View(site)), 1)
+		}
+		some := clean[:min(len(clean), examSites)]
+		for _, site := range some {
+			x.add(newExample(sc.View(site)), float64(len(clean))/float64(len(some)))
 		}
 	}
 	return x
 }
 
-// predict returns the learner's logit of each site of the exam.
-func (x *exam) predict(learner Learner, batch int) ([]float64, error) {
+func (x *exam) add(e example, weight float64) {
+	x.examples = append(x.examples, e)
+	x.weights = append(x.weights, weight)
+	if e.leak {
+		x.positives++
+	}
+}
+
+// answers are a learner's logits for the examples of an exam: for each site, and
+// for each position of its sequence.
+type answers struct {
+	sites  []float64
+	blocks [][]float32
+}
+
+// predict asks the learner about every example.
+func (x *exam) predict(learner Learner, batch int) (*answers, error) {
 	order := make([]int, len(x.examples))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return x.examples[a].seq.Len() - x.examples[b].seq.Len() })
-	logits := make([]float64, len(x.examples))
+	out := &answers{make([]float64, len(order)), make([][]float32, len(order))}
 	for chunk := range slices.Chunk(order, batch) {
-		es := make([]example, len(chunk))
+		seqs := make([]*tokenize.Sequence, len(chunk))
 		for i, j := range chunk {
-			es[i] = x.examples[j]
+			seqs[i] = x.examples[j].seq
 		}
-		site, _, err := learner.Predict(newBatch(es))
+		b := NewBatch(seqs)
+		site, block, err := learner.Predict(b)
 		if err != nil {
 			return nil, err
 		}
 		for i, j := range chunk {
-			logits[j] = float64(site[i])
-			if math.IsNaN(logits[j]) {
+			out.sites[j] = float64(site[i])
+			out.blocks[j] = block[i*b.L : i*b.L+seqs[i].Len()]
+			if math.IsNaN(out.sites[j]) {
 				return nil, fmt.Errorf("the model's answer is not a number")
 			}
 		}
 	}
-	return logits, nil
+	return out, nil
 }
 
 func (x *exam) judge(learner Learner, batch int) (Judgement, error) {
-	logits, err := x.predict(learner, batch)
+	a, err := x.predict(learner, batch)
 	if err != nil {
 		return Judgement{}, err
 	}
-	curve := x.curve(logits)
-	j := Judgement{Positives: x.positives, Sites: len(x.examples), AveragePrecision: averagePrecision(curve)}
+	return x.grade(a), nil
+}
+
+func (x *exam) grade(a *answers) Judgement {
+	curve := x.curve(a.sites)
 	best := bestF1(curve)
-	j.F1, j.Precision, j.Recall = best.f1(), best.Precision, best.Recall
+	j := Judgement{Positives: x.positives, AveragePrecision: averagePrecision(curve),
+		F1: best.f1(), Precision: best.Precision, Recall: best.Recall}
+	all := 0.0
 	for i, e := range x.examples {
-		z := logits[i]
+		z := a.sites[i]
 		if e.leak {
 			z = -z
 		}
-		j.Loss += softplus(z)
+		j.Loss += x.weights[i] * softplus(z)
+		all += x.weights[i]
 	}
-	j.Loss /= float64(max(len(x.examples), 1))
-	return j, nil
+	j.Loss /= max(all, 1)
+	j.Sites = int(all)
+	return j
 }
 
 // finish calibrates the learner and chooses its threshold.
 func (x *exam) finish(learner Learner, batch int) (*Result, error) {
-	j, err := x.judge(learner, batch)
-	if err != nil {
-		return nil, err
-	}
-	logits, err := x.predict(learner, batch)
+	a, err := x.predict(learner, batch)
 	if err != nil {
 		return nil, err
 	}
 	leak := make([]bool, len(x.examples))
+	var blocks, weights []float64
+	var leaked []bool
 	for i, e := range x.examples {
 		leak[i] = e.leak
+		for pos, live := range e.seq.Live {
+			if live {
+				blocks = append(blocks, float64(a.blocks[i][pos]))
+				weights = append(weights, x.weights[i])
+				leaked = append(leaked, e.blocks[pos])
+			}
+		}
 	}
-	res := &Result{Best: j, Calibration: calibrate(logits, leak)}
-	for i := range logits {
-		logits[i] = res.Calibration.Probability(logits[i])
+	res := &Result{Best: x.grade(a), Calibration: calibrate(a.sites, leak, x.weights),
+		BlockCalibration: calibrate(blocks, leaked, weights)}
+	probabilities := make([]float64, len(a.sites))
+	for i, z := range a.sites {
+		probabilities[i] = res.Calibration.Probability(z)
 	}
-	res.Curve = x.curve(logits)
+	res.Curve = x.curve(probabilities)
 	res.Threshold = bestF1(res.Curve).Threshold
 	return res, nil
 }
@@ -138,10 +175,11 @@ func (x *exam) curve(scores []float64) []CurvePoint {
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
 	var out []CurvePoint
-	hits := 0
+	hits, all := 0.0, 0.0
 	for n, i := range order {
+		all += x.weights[i]
 		if x.examples[i].leak {
-			hits++
+			hits += x.weights[i]
 		}
 		threshold := scores[i]
 		if n+1 < len(order) {
@@ -150,7 +188,7 @@ func (x *exam) curve(scores []float64) []CurvePoint {
 			}
 			threshold = (scores[i] + scores[order[n+1]]) / 2
 		}
-		out = append(out, CurvePoint{threshold, float64(hits) / float64(n+1), float64(hits) / float64(max(x.positives, 1))})
+		out = append(out, CurvePoint{threshold, hits / all, hits / float64(max(x.positives, 1))})
 	}
 	return out
 }
@@ -190,7 +228,7 @@ func (c Calibration) Probability(logit float64) float64 {
 
 // calibrate fits A and B by Newton's method on the cross-entropy, with a weak pull
 // towards A = 1, B = 0 that keeps it finite where the classes are separable.
-func calibrate(logits []float64, leak []bool) Calibration {
+func calibrate(logits []float64, leak []bool, weights []float64) Calibration {
 	c := Calibration{A: 1}
 	for range 100 {
 		ga, gb := 1e-3*(c.A-1), 1e-3*c.B
@@ -201,7 +239,8 @@ func calibrate(logits []float64, leak []bool) Calibration {
 			if leak[i] {
 				d--
 			}
-			w := p * (1 - p)
+			d *= weights[i]
+			w := weights[i] * p * (1 - p)
 			ga += d * z
 			gb += d
 			haa += w * z * z

@@ -122,11 +122,11 @@ type Result struct {
 	Best  Judgement
 	// Judgements in the order they were made.
 	Judgements []Judgement
-	// Calibration turns the learner's logits into probabilities, Threshold is the
-	// probability from which on a site is called a leak. Both were fitted on the
-	// runs held out.
-	Calibration Calibration
-	Threshold   float64
+	// Calibration turns the learner's logits of sites into probabilities,
+	// BlockCalibration those of blocks; Threshold is the probability from which
+	// on a site is called a leak. All were fitted on the runs held out.
+	Calibration, BlockCalibration Calibration
+	Threshold                     float64
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them

@@ -38,7 +38,11 @@ func (s *sampler) pool(k int) []*Batch {
 		if rng.IntN(10) == 0 && !causal {
 			sc = asReport(rng, sc)
 		}
-		examples = append(examples, draw(rng, sc, perScene)...)
+		for _, e := range draw(rng, sc, perScene) {
+			if !causal || e.hasNext() {
+				examples = append(examples, e)
+			}
+		}
 	}
 	examples = examples[:min(len(examples), poolBatches*s.cfg.BatchSize)]
 	slices.SortStableFunc(examples, func(a, b example) int { return a.seq.Len() - b.seq.Len() })
@@ -54,18 +58,26 @@ func (s *sampler) pool(k int) []*Batch {
 	return out
 }
 
-// newBatch lays sequences out side by side.
-func newBatch(examples []example) *Batch {
-	b := &Batch{B: len(examples), F: tokenize.Fields, Lengths: make([]int32, len(examples))}
-	for i, e := range examples {
-		b.Lengths[i] = int32(e.seq.Len())
-		b.L = max(b.L, e.seq.Len())
+// NewBatch lays sequences out side by side, without targets.
+func NewBatch(seqs []*tokenize.Sequence) *Batch {
+	b := &Batch{B: len(seqs), F: tokenize.Fields, Lengths: make([]int32, len(seqs))}
+	for i, s := range seqs {
+		b.Lengths[i] = int32(s.Len())
+		b.L = max(b.L, s.Len())
 	}
 	b.Tokens = make([]int32, b.B*b.L*b.F)
-	for i, e := range examples {
-		copy(b.Tokens[i*b.L*b.F:], e.seq.Tokens)
+	for i, s := range seqs {
+		copy(b.Tokens[i*b.L*b.F:], s.Tokens)
 	}
 	return b
+}
+
+func newBatch(examples []example) *Batch {
+	seqs := make([]*tokenize.Sequence, len(examples))
+	for i, e := range examples {
+		seqs[i] = e.seq
+	}
+	return NewBatch(seqs)
 }
 
 // leakBatch asks whether each site leaks, and which of its outstanding blocks do.
@@ -89,6 +101,12 @@ func leakBatch(examples []example) *Batch {
 		}
 	}
 	return b
+}
+
+// hasNext reports whether any block of the sequence is followed by another.
+func (e *example) hasNext() bool {
+	n := e.seq.Len()
+	return n > 1 && e.seq.Blocks[n-2] >= 0 && e.seq.Fate(n-1) >= 0
 }
 
 // nextBatch asks at each block what becomes of the next.

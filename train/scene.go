@@ -67,10 +67,22 @@ func (s *sample) scene(rng *rand.Rand, n int) *tokenize.Scene {
 	return sc
 }
 
-// draw picks examples from a scene: up to n/3 sites that leak and fill up with
+// draw picks examples from a scene: up to n/3 sites that leak, filled up with
 // sites that do not.
 func draw(rng *rand.Rand, sc *tokenize.Scene, n int) []example {
-	var leaky, clean []int
+	leaky, clean := outstanding(rng, sc)
+	leaky = leaky[:min(len(leaky), n/3)]
+	clean = clean[:min(len(clean), n-len(leaky))]
+	out := make([]example, 0, len(leaky)+len(clean))
+	for _, site := range append(leaky, clean...) {
+		out = append(out, newExample(sc.View(site)))
+	}
+	return out
+}
+
+// outstanding returns the sites with outstanding blocks, those that leak and those
+// that do not, each in a drawn order.
+func outstanding(rng *rand.Rand, sc *tokenize.Scene) (leaky, clean []int) {
 	for _, site := range rng.Perm(len(sc.Run.BySite)) {
 		live, leaks := false, false
 		for _, i := range sc.Run.BySite[site] {
@@ -92,11 +104,5 @@ func draw(rng *rand.Rand, sc *tokenize.Scene, n int) []example {
 			clean = append(clean, site)
 		}
 	}
-	leaky = leaky[:min(len(leaky), n/3)]
-	clean = clean[:min(len(clean), n-len(leaky))]
-	out := make([]example, 0, len(leaky)+len(clean))
-	for _, site := range append(leaky, clean...) {
-		out = append(out, newExample(sc.View(site)))
-	}
-	return out
+	return leaky, clean
 }

@@ -1,0 +1,74 @@
+package torch
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"leakformer/model"
+	"leakformer/tokenize"
+	"leakformer/train"
+)
+
+// scoreBatch is how many sites are scored together.
+const scoreBatch = 256
+
+// Scorer judges allocation sites with a trained network.
+type Scorer struct {
+	net      *Net
+	manifest model.Manifest
+}
+
+// NewScorer makes a scorer of a checkpoint; Close it after use.
+func NewScorer(c *model.Checkpoint, o Options) (*Scorer, error) {
+	net, err := New(c.Manifest.Architecture, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := net.LoadWeights(bytes.NewReader(c.Weights)); err != nil {
+		net.Close()
+		return nil, fmt.Errorf("the model's weights: %w", err)
+	}
+	return &Scorer{net: net, manifest: c.Manifest}, nil
+}
+
+// Close frees the network.
+func (s *Scorer) Close() { s.net.Close() }
+
+// Score returns for each view the probability that its site leaks, and for each
+// of its outstanding blocks, in the order of View.Live, that it is leaked.
+func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []float64, blocks [][]float64, err error) {
+	seqs := make([]*tokenize.Sequence, len(views))
+	order := make([]int, len(views))
+	for i, v := range views {
+		seqs[i] = tokenize.Tokenize(v)
+		order[i] = i
+	}
+	// Sequences of like length side by side need little padding.
+	slices.SortStableFunc(order, func(a, b int) int { return seqs[a].Len() - seqs[b].Len() })
+	sites, blocks = make([]float64, len(views)), make([][]float64, len(views))
+	for chunk := range slices.Chunk(order, scoreBatch) {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		some := make([]*tokenize.Sequence, len(chunk))
+		for i, j := range chunk {
+			some[i] = seqs[j]
+		}
+		b := train.NewBatch(some)
+		site, block, err := s.net.Predict(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, j := range chunk {
+			sites[j] = s.manifest.Calibration.Probability(float64(site[i]))
+			shown := make([]float64, seqs[j].Len())
+			for pos := range shown {
+				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
+			}
+			blocks[j] = seqs[j].Spread(shown)
+		}
+	}
+	return sites, blocks, nil
+}
