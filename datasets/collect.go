@@ -34,6 +34,7 @@ type Config struct {
 	Programs []Program     // nil: Programs()
 	Clean    int           // clean runs a program; 0: 4; negative: none
 	Leaky    int           // leaky runs a program; 0: 8; negative: none
+	Tool     string        // heaptrack (also the empty string) or trace-malloc (Valgrind)
 	Seed     uint64        // of everything drawn; runs of one seed have the same workloads and plans
 	Scale    float64       // factor on the size of the workloads; 0: 1
 	Timeout  time.Duration // for one run; 0: one minute
@@ -76,9 +77,9 @@ const leakySeeds = 1 << 20
 // that the workload of that seed does not take.
 const attempts = 6
 
-// Collect makes runs of the programs under heaptrack and writes, for each
-// program, DIR/PROGRAM/PROGRAM.{clean,leaky}.N.raw.zst and
-// DIR/PROGRAM/labels.json, and for all of them DIR/manifest.json. Programs of
+// Collect makes runs of the programs under the tracer and writes, for each
+// program, DIR/PROGRAM/PROGRAM.{clean,leaky}.N.raw.zst (or .trace-malloc.zst)
+// and DIR/PROGRAM/labels.json, and for all of them DIR/manifest.json. Programs of
 // an earlier collection in the same folder keep their rows.
 //
 // A run that fails (crash, timeout, no trace, nothing forgotten) is never a
@@ -86,7 +87,7 @@ const attempts = 6
 // returns an error when nothing can run at all, or files cannot be written.
 func Collect(ctx context.Context, config Config) (*Manifest, error) {
 	cfg := config.withDefaults()
-	tracer, err := findHeaptrack()
+	tracer, err := findTracer(ctx, cfg.Tool)
 	if err != nil {
 		return nil, err
 	}
@@ -176,21 +177,11 @@ func compile(ctx context.Context, compiler string, args ...string) error {
 	return nil
 }
 
-// findHeaptrack returns heaptrack's preload library.
-func findHeaptrack() (string, error) {
-	for _, pattern := range []string{"/usr/lib/heaptrack", "/usr/lib/*/heaptrack", "/usr/local/lib/heaptrack", "/usr/lib64/heaptrack"} {
-		if found, _ := filepath.Glob(pattern + "/libheaptrack_preload.so"); len(found) > 0 {
-			return found[0], nil
-		}
-	}
-	return "", errors.New("heaptrack is not installed: apt-get install heaptrack")
-}
-
 // collector makes the runs of one program.
 type collector struct {
 	cfg     Config
 	program Program
-	tracer  string // heaptrack's preload library
+	tracer  *tracer
 	library string // ours
 	work    string // folder of the run in progress, emptied before each
 
@@ -260,7 +251,7 @@ func (c *collector) try(ctx context.Context, class Class, i int, seed uint64) er
 		return err
 	}
 	seed += c.cfg.Seed << 24
-	log := fmt.Sprintf("%s.%s.%d.raw.zst", c.program.Name, class, i)
+	log := fmt.Sprintf("%s.%s.%d.%s", c.program.Name, class, i, c.tracer.suffix)
 	run, labels, err := c.one(ctx, class, seed, filepath.Join(c.cfg.Dir, c.program.Name, log))
 	if err != nil {
 		c.fail(seed, class, err)
@@ -319,7 +310,7 @@ func (c *collector) one(ctx context.Context, class Class, seed uint64, log strin
 	seconds := time.Since(start).Seconds()
 	var s *stripped
 	err = writeFile(log, func(w io.Writer) error {
-		s, err = stripTo(w, raw, ctl)
+		s, err = c.stripTo(w, raw, ctl)
 		if err == nil {
 			err = c.refuse(class, ctl, s)
 		}
@@ -395,7 +386,7 @@ func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *co
 	if err := ctl.write(controlFile); err != nil {
 		return "", nil, "", err
 	}
-	w := &Work{Dir: c.work, Scale: c.cfg.Scale, Leaky: class == Leaky, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
+	w := &Work{Dir: c.work, Scale: c.cfg.Scale * c.tracer.scale, Leaky: class == Leaky, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
 	cmd, err := c.program.Prepare(w)
 	if err == nil {
 		err = w.err
@@ -405,7 +396,8 @@ func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *co
 	}
 	p := &process{path: c.exe, args: cmd.Args, dir: c.work, stdin: cmd.Stdin, drive: cmd.Drive, exits: cmd.Exits}
 	p.env = append(environment(c.work), cmd.Env...)
-	p.env = append(p.env, "LD_PRELOAD="+c.library+":"+c.tracer, "DUMP_HEAPTRACK_OUTPUT="+raw, controlVariable+"="+controlFile)
+	p.env = append(p.env, controlVariable+"="+controlFile)
+	c.tracer.wrap(p, c.library, raw)
 	if err := p.run(ctx, c.cfg.Timeout); err != nil {
 		return "", nil, "", err
 	}
@@ -423,7 +415,7 @@ func environment(dir string) []string {
 }
 
 // stripTo strips the raw trace and writes it compressed.
-func stripTo(w io.Writer, raw string, ctl *control) (*stripped, error) {
+func (c *collector) stripTo(w io.Writer, raw string, ctl *control) (*stripped, error) {
 	f, err := os.Open(raw)
 	if err != nil {
 		return nil, fmt.Errorf("the tracer left no trace: %w", err)
@@ -433,7 +425,7 @@ func stripTo(w io.Writer, raw string, ctl *control) (*stripped, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := stripHeaptrack(f, z, ctl, libraryName)
+	s, err := c.tracer.strip(z, f, ctl)
 	if err != nil {
 		z.Close()
 		return nil, err

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"leakformer/ingest"
+
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -32,13 +34,23 @@ func small(t *testing.T, names ...string) Config {
 }
 
 func TestCollect(t *testing.T) {
-	cfg := small(t, "demo", "twin-bounded-cache")
+	for _, tool := range []string{"heaptrack", "trace-malloc"} {
+		t.Run(tool, func(t *testing.T) { testCollect(t, tool) })
+	}
+}
+
+func testCollect(t *testing.T, tool string) {
+	cfg := small(t, "demo", "twin-bounded-cache", "bug-exception-path")
+	cfg.Tool = tool
+	if _, err := findTracer(context.Background(), tool); err != nil {
+		t.Skip(err)
+	}
 	m, err := Collect(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Runs) != 6 {
-		t.Fatalf("%d runs, want 6; failed: %+v", len(m.Runs), m.Failed)
+	if len(m.Runs) != 9 {
+		t.Fatalf("%d runs, want 9; failed: %+v", len(m.Runs), m.Failed)
 	}
 	if err := m.Check(cfg.Dir); err != nil {
 		t.Error(err)
@@ -48,6 +60,7 @@ func TestCollect(t *testing.T) {
 			t.Errorf("odd row: %+v", r)
 		}
 		unmarked(t, filepath.Join(cfg.Dir, r.Log))
+		labelsFit(t, cfg.Dir, r)
 	}
 
 	// The other program's rows stay when one is collected again, with other seeds.
@@ -56,7 +69,7 @@ func TestCollect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(again.Runs) != 4 || again.Runs[0].Program != "twin-bounded-cache" || again.Runs[3].SHA256 == m.Runs[0].SHA256 {
+	if len(again.Runs) != 7 || again.Runs[0].Program != "twin-bounded-cache" || again.Runs[6].SHA256 == m.Runs[0].SHA256 {
 		t.Errorf("collected again: %+v", again.Runs)
 	}
 	if err := again.Check(cfg.Dir); err != nil {
@@ -70,6 +83,50 @@ func TestCollect(t *testing.T) {
 	}
 	if err := again.Check(cfg.Dir); err == nil || !strings.Contains(err.Error(), "another run") {
 		t.Errorf("a changed log was accepted: %v", err)
+	}
+}
+
+// labelsFit compares the labels of a run with what ingest reads from its log.
+func labelsFit(t *testing.T, dir string, r Run) {
+	t.Helper()
+	labels, err := ReadLabels(filepath.Join(dir, r.Labels))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := labels.Find(filepath.Base(r.Log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func(l LogLabels) error {
+		src, err := ingest.Open(filepath.Join(dir, r.Log), ingest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close()
+		return l.VerifyEvents(src)
+	}
+	if err := verify(*l); err != nil {
+		t.Error(err)
+	}
+	if len(l.Leaks) == 0 {
+		return
+	}
+	for what, change := range map[string]func(leak *Leak){
+		"address": func(leak *Leak) { leak.Address++ },
+		"size":    func(leak *Leak) { leak.Size++ },
+		"event":   func(leak *Leak) { leak.Event = 0 },
+	} {
+		bad := *l
+		bad.Leaks = append([]Leak(nil), l.Leaks...)
+		change(&bad.Leaks[0])
+		if verify(bad) == nil {
+			t.Errorf("labels with a wrong %s were accepted", what)
+		}
+	}
+	bad := *l
+	bad.Events++
+	if verify(bad) == nil {
+		t.Error("labels with a wrong number of events were accepted")
 	}
 }
 

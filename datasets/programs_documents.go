@@ -36,7 +36,7 @@ func dot(w *Work) (Command, error) {
 			fmt.Fprint(b, "}\n")
 		}
 	})
-	return Command{Args: []string{"-T" + Pick(w, "svg", "plain", "ps"), "-o", "out", "in.dot"}}, nil
+	return Command{Args: []string{"-T" + Pick(w, "svg", "plain", "xdot"), "-o", "out", "in.dot"}}, nil
 }
 
 func xsltproc(w *Work) (Command, error) {
