@@ -180,6 +180,7 @@ func (h *heaptrack) line(line []byte) bool {
 	case 'x':
 		var exe []byte
 		exe, ok = h.text(&f, false)
+		ok = ok && f.empty()
 		h.exe = string(exe)
 	case 'X':
 		h.d.report.Command = string(bytes.TrimSpace(line[1:]))

@@ -49,8 +49,8 @@ free seq=1 line=%d block=0 addr=0x1000 size=16 stack=1
 		{"version 2, inlined", "v 10100 2\nX ./app a\ns /bin/app\ns inner\ns outer\ns a.c\ni 5 1 2 4 3 3 4 1f\nt 1 0\na 10 1\n+ 0\n",
 			"stack 1\n\t0x5 inner at a.c:3 in /bin/app inlined\n\t0x5 outer at a.c:31 in /bin/app\nalloc seq=0 line=10 block=0 size=16 stack=1\n",
 			"heaptrack 1.1.0"},
-		{"version 3, raw", "v 10400 3\nx a /bin/my app\nX ./app a\nI 1000 5e298f\nS 5 leak:\nS leak:f\nm 1 -\nm 1 x 400000 0 1000 2000 1000 \n" +
-			"m c /lib/a lib.so 7f0000 0 1000\nt 7f0010 0\nt 402020 1\nc 0\nR 10\nc 5dc\n+ 10 2 1000\nc 5\n- 1000\n",
+		{"version 3, raw", "v 10400 3\nx b /bin/my app\nX ./app a\nI 1000 5e298f\nS 5 leak:\nS leak:f\nm 1 -\nm 1 x 400000 0 1000 2000 1000 \n" +
+			"m d /lib/a lib.so 7f0000 0 1000\nt 7f0010 0\nt 402020 1\nc 0\nR 10\nc 5dc\n+ 10 2 1000\nc 5\n- 1000\n",
 			"stack 1\n\t0x2020 in /bin/my app\n\t0x10 in /lib/a lib.so\n" + strings.ReplaceAll(fmt.Sprintf(events, 15, 17), "=1\n", "=1 time=1.5s\n"),
 			"heaptrack 1.4.0"},
 		{"no stack", "v 10400 3\n+ 10 0 1000\n", "alloc seq=0 line=2 block=0 addr=0x1000 size=16 stack=0\n", "heaptrack 1.4.0"},
@@ -142,6 +142,7 @@ func TestHeaptrackBadLines(t *testing.T) {
 		{raw, "m 9 a 10", `line not understood: "m 9 a 10"`},
 		{raw, "m 1 a", `line not understood: "m 1 a"`},
 		{raw, "m 1 a 10 20", `line not understood: "m 1 a 10 20"`},
+		{raw, "x 5 /bin/a", `line not understood: "x 5 /bin/a"`},
 		{raw, "x 99 /bin/a", `line not understood: "x 99 /bin/a"`},
 		{raw, "v", `version line not understood: "v"`},
 		{raw, "v 10400 3 9", `version line not understood: "v 10400 3 9"`},
