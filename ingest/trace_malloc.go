@@ -20,7 +20,7 @@ const maxPending = 64
 
 // maxCopies bounds the blocks that forked processes get from their parents, all
 // together.
-const maxCopies = 4 << 20
+const maxCopies = 2 << 20
 
 func sniffTraceMalloc(head []byte) string {
 	found := headLines(head, func(line []byte) bool {
