@@ -54,8 +54,10 @@ type kmemleak struct {
 	obj    kmemObject // being read
 	stack  []FrameID
 	frames map[string]kmemFrame // by their text
-	// carry is the head of a line that another message broke in two.
+	// carry is the head of a line that another message broke in two; joins
+	// counts the messages in that line so far.
 	carry []byte
+	joins int
 	cut   bool // the log ends in the middle of a line
 
 	held []kmemObject
@@ -116,6 +118,9 @@ func readKmemleak(d *decoder) error {
 		if len(r.carry) > 0 {
 			r.carry = append(r.carry, line...)
 			line, r.carry = r.carry, nil
+			r.joins++
+		} else {
+			r.joins = 0
 		}
 		recognised, more := r.line(line)
 		if !more {
@@ -357,10 +362,11 @@ func parseKernelFrame(text []byte) (f Frame, skip, ok bool) {
 // serial console it may start anywhere, and the rest of the line follows it. The
 // head is kept to be joined with the next line.
 func (r *kmemleak) broken(text []byte, p logPrefix) bool {
-	if p.stamped {
+	// A line of kmemleak is much shorter, and not broken that often.
+	const longest, most = 1024, 16
+	if p.stamped || r.joins >= most {
 		return false
 	}
-	const longest = 4096 // a line of kmemleak is much shorter
 	for i := 1; i < min(len(text), longest); i++ {
 		if isStamp(text[i:]) {
 			r.carry = append(r.carry[:0], text[:i]...)
