@@ -266,6 +266,9 @@ func (s *logSource) Events() iter.Seq2[Event, error] {
 			d.report.Warn("%s:%d: %d lines longer than %d bytes skipped (the last of them here)",
 				d.report.Name, d.lines.lastTooLong, d.lines.tooLong, maxLine)
 		}
+		if n := d.stacks.dropped; n > 0 {
+			d.report.Warn("%s: %d times a call stack was left out, because those before fill the table", d.report.Name, n)
+		}
 		if err == nil {
 			err = s.readError()
 		}

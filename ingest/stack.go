@@ -65,7 +65,15 @@ type Stacks struct {
 	stacks  [][]FrameID // [0] is the empty stack
 	byStack map[string]StackID
 	key     []byte
+	// depth is the frames of all stacks together, dropped how many stacks did
+	// not fit.
+	depth, maxDepth int
+	dropped         int64
 }
+
+// maxStacked bounds the frames of all call stacks together, 8 bytes each: a log
+// of some lines can build stacks without end from parts.
+const maxStacked = 32 << 20
 
 // NewStacks returns a table that holds only the empty stack, 0.
 func NewStacks() *Stacks {
@@ -73,6 +81,8 @@ func NewStacks() *Stacks {
 		byFrame: map[Frame]FrameID{},
 		stacks:  [][]FrameID{nil},
 		byStack: map[string]StackID{"": 0},
+
+		maxDepth: maxStacked,
 	}
 }
 
@@ -88,7 +98,8 @@ func (s *Stacks) Frame(f Frame) FrameID {
 }
 
 // Stack returns the id of the call stack of these frames, innermost first,
-// storing a copy at first sight.
+// storing a copy at first sight. A new stack that the table has no room for is
+// not stored, and 0 returned.
 func (s *Stacks) Stack(frames []FrameID) StackID {
 	s.key = s.key[:0]
 	for _, f := range frames {
@@ -97,6 +108,11 @@ func (s *Stacks) Stack(frames []FrameID) StackID {
 	if id, ok := s.byStack[string(s.key)]; ok {
 		return id
 	}
+	if s.depth+len(frames) > s.maxDepth {
+		s.dropped++
+		return 0
+	}
+	s.depth += len(frames)
 	id := StackID(len(s.stacks))
 	s.stacks = append(s.stacks, append([]FrameID(nil), frames...))
 	s.byStack[string(s.key)] = id
