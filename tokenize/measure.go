@@ -1,6 +1,10 @@
 package tokenize
 
-import "math"
+import (
+	"math"
+
+	"leakformer/ingest"
+)
 
 // measures is what Tokenize needs to know of a view before it writes it.
 type measures struct {
@@ -21,6 +25,14 @@ type measures struct {
 	// runs; longest, as in the clean run where they lived longest.
 	expected, longest float64
 	curve             [ages]curvePoint
+	// partners are what the clean runs, and kin what the site's own blocks tell of
+	// partners, by their site in this run.
+	partners, kinPartners map[uint32]*Partner
+	// widows is the number of live blocks that a partner is dead beside, expected
+	// how many there would be if they fared as in the clean runs; widow and
+	// ownWidow are the smallest chances of any.
+	widows, expectedWidows float64
+	widow, ownWidow        float64
 	// suspicion tells, for each of View.Live, how unusual its age is, in bits.
 	suspicion []float64
 	// deadFrom[i] is how many of View.Blocks[i:] are dead at the cut.
@@ -71,6 +83,7 @@ func measure(v *View) *measures {
 		m.sizeNovelty = m.novelty()
 	}
 	m.ages()
+	m.pair()
 	m.suspect()
 	return m
 }
@@ -128,6 +141,60 @@ func (m *measures) ages() {
 	}
 }
 
+// kinBlocks is how many of a site's own blocks are asked about partners.
+const kinBlocks = 512
+
+// pair finds what is known of partners.
+func (m *measures) pair() {
+	v := m.v
+	m.widow, m.ownWidow = 1, 1
+	if v.Scene.Run.Class != ingest.Events {
+		return
+	}
+	if v.Ref != nil {
+		m.partners = m.known(v.Ref.Partners)
+	}
+	some := v.Blocks
+	if n := len(some); n > kinBlocks {
+		some = make([]int32, kinBlocks)
+		for k := range some {
+			some[k] = v.Blocks[k*n/kinBlocks]
+		}
+	}
+	m.kinPartners = m.known(v.Scene.pairs(some, v.Scene.Cut))
+	for _, i := range v.Live {
+		chance, exposed := v.Scene.widowhood(i, m.partners, v.Scene.Cut)
+		for w := range waits {
+			m.widow = min(m.widow, chance[w])
+		}
+		if exposed[0] {
+			m.widows++
+		}
+		own, _ := v.Scene.widowhood(i, m.kinPartners, v.Scene.Cut)
+		m.ownWidow = min(m.ownWidow, own[0])
+	}
+	if v.Ref != nil && v.Ref.Allocs > 0 {
+		// Widowed blocks that live on, of all blocks, in the clean runs.
+		most := 0.0
+		for i := range v.Ref.Partners {
+			p := &v.Ref.Partners[i]
+			most = max(most, float64(p.Widowed[0])/float64(v.Ref.Allocs))
+		}
+		m.expectedWidows = min(most, 1) * m.allocs
+	}
+}
+
+// known finds partner sites in this run.
+func (m *measures) known(ps []Partner) map[uint32]*Partner {
+	out := make(map[uint32]*Partner, len(ps))
+	for i := range ps {
+		if site, ok := m.v.Scene.Run.byKey[ps[i].Site]; ok {
+			out[site] = &ps[i]
+		}
+	}
+	return out
+}
+
 func (m *measures) suspect() {
 	v, s := m.v, m.v.Scene
 	m.suspicion = make([]float64, len(v.Live))
@@ -140,6 +207,10 @@ func (m *measures) suspect() {
 			if out, ok := m.outlived(i, s.Cut); ok {
 				bits -= math.Log2(m.out[lifeBin(out)])
 			}
+		}
+		for _, known := range []map[uint32]*Partner{m.partners, m.kinPartners} {
+			chance, _ := s.widowhood(i, known, s.Cut)
+			bits -= math.Log2(min(chance[0], chance[1]))
 		}
 		// Among equals the older one comes first.
 		m.suspicion[n] = bits + float64(s.Cut-b.Born)/float64(s.Cut+1)

@@ -85,6 +85,8 @@ type Profile struct {
 	Outlived Lives
 	// Longest is the largest survival of any one run with at least five blocks.
 	Longest [lifeBins]float32
+	// Partners are the sites whose blocks are born beside this one's.
+	Partners []Partner
 }
 
 // join adds another run's profile of the same site.
@@ -131,6 +133,7 @@ func (p *Profile) combine(o *Profile, levels func(a, b float32) float32) {
 		p.Outlived.Open[b] += o.Outlived.Open[b]
 		p.Longest[b] = max(p.Longest[b], o.Longest[b])
 	}
+	p.Partners = addPartners(p.Partners, o.Partners)
 }
 
 // teardown is the event from which on a run does little but free what it has
@@ -189,6 +192,7 @@ func profile(s *Scene, index []int32, end uint32) *Profile {
 		}
 	}
 	p.levels(s, index)
+	p.Partners = s.pairs(index, end)
 	if len(index) >= 5 {
 		longest, _ := p.Lives.survival()
 		for b := range longest {

@@ -55,6 +55,7 @@ type Run struct {
 	Report *ingest.Report
 
 	clock []tick
+	byKey map[Key]uint32 // site by Exact
 }
 
 // tick says that from event seq on the log's clock stood at t.
@@ -239,6 +240,10 @@ func (l *loader) finish(report *ingest.Report) {
 }
 
 func (r *Run) index() {
+	r.byKey = make(map[Key]uint32, len(r.Sites))
+	for i := range r.Sites {
+		r.byKey[r.Sites[i].Exact] = uint32(i)
+	}
 	r.BySite = make([][]int32, len(r.Sites))
 	n := make([]int32, len(r.Sites))
 	for i := range r.Blocks {

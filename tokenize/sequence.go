@@ -164,7 +164,8 @@ func (w *writer) site() {
 			token(fQuiet, shareBin(float64(cut-last), float64(cut))),
 			token(fEarlyLive, shareBin(m.earlyLive, m.earlyBorn)),
 			token(fLateLive, shareBin(m.lateLive, m.lateBorn)),
-			token(fOldestDead, shareBin(m.deadAfterOldest, m.bornAfterOldest)))
+			token(fOldestDead, shareBin(m.deadAfterOldest, m.bornAfterOldest)),
+			token(fOwnWidows, surpriseBin(m.ownWidow)))
 	}
 	w.add(-1, false, ids...)
 }
@@ -195,7 +196,9 @@ func (w *writer) reference() {
 				token(fRefMoment, ratioBin(m.live, float64(p.Live[momentOf(v.Scene.Cut)]))),
 				token(fRefExpect, ratioBin(m.live, m.expected)),
 				token(fRefZ, zBin(m.live, m.expected)),
-				token(fRefLongZ, zBin(m.live, m.longest)))
+				token(fRefLongZ, zBin(m.live, m.longest)),
+				token(fRefWidows, zBin(m.widows, m.expectedWidows)),
+				token(fRefWidow, surpriseBin(m.widow)))
 		}
 	}
 	w.add(-1, false, ids...)
@@ -376,8 +379,13 @@ func (w *writer) block(nth, i int32, live bool) []int32 {
 	if outlived {
 		ids = append(ids, token(fOutlived, lifeBin(out)))
 	}
+	own, _ := s.widowhood(i, m.kinPartners, end)
+	ids = append(ids, token(fOwnWidow, surpriseBin(own[0])))
 	if p := v.Ref; p != nil {
+		widow, _ := s.widowhood(i, m.partners, end)
 		ids = append(ids,
+			token(fWidow, surpriseBin(widow[0])),
+			token(fLongWidow, surpriseBin(widow[1])),
 			token(fOverRef, ratioBin(float64(life), float64(p.MaxLife))),
 			token(fOverAge, ratioBin(float64(life), float64(p.MaxAge))),
 			token(fRef, surpriseBin(m.ref[lifeBin(life)])))

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -303,7 +304,7 @@ func TestHistoryMatch(t *testing.T) {
 	both := Join(h, NewHistory(b))
 	q, _ := Reference{both}.Find(&b.Sites[0])
 	r, _ := Reference{h, NewHistory(b)}.Find(&b.Sites[0])
-	if *q != *r {
+	if !reflect.DeepEqual(q, r) {
 		t.Error("joining histories first or last differs")
 	}
 	other := b.Sites[0]

@@ -16,7 +16,7 @@ const Version = 1
 
 // Fields is how many token ids a position has. A position is read as the sum of
 // its tokens' embeddings; id 0 stands for "nothing here".
-const Fields = 16
+const Fields = 20
 
 // field is one property that a position can have, told in a number of bins.
 type field struct {
@@ -69,6 +69,9 @@ var fields = [...]field{
 	fRefLongZ:     {"live beyond the longest run", zBins},
 	fRefSize:      {"size in clean range", 3},
 	fRefLength:    {"events over clean", ratioBins},
+	fRefWidows:    {"widowed beyond expected", zBins},
+	fRefWidow:     {"greatest surprise beside dead partners", surpriseBins},
+	fOwnWidows:    {"greatest surprise beside dead partners, by siblings", surpriseBins},
 	// the call stack
 	fDepth:  {"depth of frame", siteFrames},
 	fModule: {"module", 256},
@@ -99,6 +102,9 @@ var fields = [...]field{
 	fOutRef:    {"surprise at outliving", surpriseBins},
 	fLaterDead: {"later siblings dead", shareBins},
 	fGap:       {"births since sibling", logBins},
+	fWidow:     {"surprise beside dead partners, by clean runs", surpriseBins},
+	fLongWidow: {"surprise beside partners long dead, by clean runs", surpriseBins},
+	fOwnWidow:  {"surprise beside dead partners, by siblings", surpriseBins},
 	fScans:     {"scans", 8},
 }
 
@@ -134,6 +140,9 @@ const (
 	fRefLongZ
 	fRefSize
 	fRefLength
+	fRefWidows
+	fRefWidow
+	fOwnWidows
 	fDepth
 	fModule
 	fWord
@@ -161,6 +170,9 @@ const (
 	fOutRef
 	fLaterDead
 	fGap
+	fWidow
+	fLongWidow
+	fOwnWidow
 	fScans
 )
 
