@@ -133,3 +133,14 @@ func TestIsAllocator(t *testing.T) {
 		}
 	}
 }
+
+func FuzzNormalizeSymbol(f *testing.F) {
+	for _, s := range []string{"_ZN3foo3barEv.part.3.cold", "f+0x10/0x20", "_RNvCskwGfYPst2Cb_3foo3bar", "f[abi:a](g[abi:b])@@V_1", "__ZN3fooC1Ev"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, sym string) {
+		if got := ingest.NormalizeSymbol(sym); len(got) > max(len(sym), 1<<15) {
+			t.Fatalf("%d bytes out of %d", len(got), len(sym))
+		}
+	})
+}

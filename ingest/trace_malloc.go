@@ -2,16 +2,12 @@ package ingest
 
 import (
 	"bytes"
-	"fmt"
 	"math"
-	"math/bits"
-	"strconv"
-	"strings"
 	"time"
 )
 
 // Valgrind's --trace-malloc=yes prints every call of the allocator. The grammar is
-// that of coregrind/m_replacemalloc/vg_replace_malloc.c of Valgrind 3.5 to 3.27;
+// that of coregrind/m_replacemalloc/vg_replace_malloc.c of Valgrind 3.14 to 3.27;
 // what changed between them is noted where it is read. The calls have no call
 // stack: each gets the name of the allocating function as its only frame.
 
@@ -67,68 +63,6 @@ type tracedProcess struct {
 // usage is what Valgrind's "total heap usage" counts.
 type usage struct{ allocs, frees, bytes int64 }
 
-// traced is a function of the allocator.
-type traced struct {
-	kind  callKind
-	name  string
-	skip  int // arguments before those of the kind
-	stack StackID
-}
-
-type callKind uint8
-
-const (
-	notCall       callKind = iota
-	otherCall              // asks, and changes nothing
-	sizedCall              // (size, ...)
-	countedCall            // (count, size)
-	alignedCall            // (..., alignment, size)
-	reallocCall            // (block, size)
-	reallocatCall          // (block, count, size)
-	freeCall               // (block, ...)
-)
-
-// classify knows the functions by the names that Valgrind prints.
-func classify(name string) traced {
-	t := traced{name: name}
-	switch name {
-	case "malloc", "valloc", "pvalloc", "__builtin_new", "__builtin_vec_new":
-		t.kind = sizedCall
-	case "calloc":
-		t.kind = countedCall
-	case "memalign", "aligned_alloc", "posix_memalign":
-		t.kind = alignedCall
-	case "realloc", "reallocf":
-		t.kind = reallocCall
-	case "reallocarray":
-		t.kind = reallocatCall
-	case "free", "cfree", "__builtin_delete", "__builtin_vec_delete":
-		t.kind = freeCall
-	case "malloc_usable_size", "mallinfo", "malloc_trim", "malloc_stats", "mallopt":
-		t.kind = otherCall
-	default:
-		switch {
-		case strings.HasPrefix(name, "_Zn"):
-			t.kind = sizedCall
-		case strings.HasPrefix(name, "_Zd"):
-			t.kind = freeCall
-		case strings.HasPrefix(name, "zone_"): // macOS: the zone comes first.
-			t = classify(name[len("zone_"):])
-			t.skip++
-		}
-	}
-	return t
-}
-
-// tracedCall is a call whose result has not been printed yet.
-type tracedCall struct {
-	fn    *traced
-	block uint64 // that is reallocated
-	size  uint64 // math.MaxUint64 where it does not fit
-	// nested: a realloc has been carried out by a malloc or a free within.
-	nested bool
-}
-
 func readTraceMalloc(d *decoder) error {
 	r := &traceMalloc{d: d, functions: map[string]*traced{}, procs: map[int32]*tracedProcess{}}
 	for {
@@ -155,46 +89,6 @@ func readTraceMalloc(d *decoder) error {
 	}
 	r.finish()
 	return nil
-}
-
-// cutMarked finds the prefix of a Valgrind line anywhere in it, because the
-// program's own output may stand before it without a newline: "--PID-- " before
-// calls, "==PID== " before messages.
-func cutMarked(line []byte) (mark byte, p prefixed, ok bool) {
-	for i := 0; i+1 < len(line); i++ {
-		c := line[i]
-		if c != line[i+1] || c != '-' && c != '=' {
-			continue
-		}
-		if p, ok := parseMarked(line[i+2:], c); ok {
-			return c, p, true
-		}
-	}
-	return 0, prefixed{}, false
-}
-
-// parseMarked reads what follows the first two marks of a prefix.
-func parseMarked(s []byte, mark byte) (p prefixed, ok bool) {
-	n, rest, ok := leadingDigits(s)
-	if ok && len(rest) > 0 && rest[0] == ':' {
-		if p.at, s, ok = parseStamp(n, rest); !ok {
-			return p, false
-		}
-		p.stamped = true
-		n, rest, ok = leadingDigits(s)
-	}
-	if !ok || n > math.MaxInt32 || len(rest) < 2 || rest[0] != mark || rest[1] != mark {
-		return p, false
-	}
-	rest = rest[2:]
-	if len(rest) > 0 {
-		if rest[0] != ' ' {
-			return p, false
-		}
-		rest = rest[1:]
-	}
-	p.pid, p.text = int32(n), rest
-	return p, true
 }
 
 // calls takes the text of a line: calls, a call and its result, or the result of
@@ -238,19 +132,6 @@ func (r *traceMalloc) bad(format string, args ...any) bool {
 	return r.d.bad(r.d.lines.n, format, args...)
 }
 
-// cutName splits "malloc(48) = ..." behind the bracket.
-func cutName(text []byte) (name, rest []byte, ok bool) {
-	for i, c := range text {
-		switch {
-		case c == '(':
-			return text[:i], text[i+1:], i > 0
-		case c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z'):
-			return nil, nil, false
-		}
-	}
-	return nil, nil, false
-}
-
 func (r *traceMalloc) function(name []byte) *traced {
 	if fn, ok := r.functions[string(name)]; ok {
 		return fn
@@ -266,112 +147,6 @@ func (r *traceMalloc) function(name []byte) *traced {
 	}
 	r.functions[string(name)] = &fn
 	return &fn
-}
-
-// parse reads the arguments behind the bracket. Some versions put a word before
-// a number: "size 48", "al 16", "alignment 16".
-func (fn *traced) parse(text []byte) (c tracedCall, rest []byte, ok bool) {
-	inside, rest, ok := bytes.Cut(text, []byte(")"))
-	if !ok {
-		return c, nil, false
-	}
-	var args [6]uint64
-	n := 0
-	for more := len(inside) > 0; more; n++ {
-		var arg []byte
-		arg, inside, more = bytes.Cut(inside, []byte(","))
-		if i := bytes.LastIndexByte(bytes.TrimRight(arg, " "), ' '); i >= 0 {
-			arg = arg[i+1:]
-		}
-		if n == len(args) {
-			return c, nil, false
-		}
-		if args[n], ok = parsePointer(bytes.TrimRight(arg, " ")); !ok {
-			return c, nil, false
-		}
-	}
-	if n < fn.skip+fn.kind.arguments() {
-		return c, nil, false
-	}
-	a := args[fn.skip:n]
-	c.fn = fn
-	switch fn.kind {
-	case sizedCall:
-		c.size = a[0]
-	case countedCall:
-		c.size = product(a[0], a[1])
-	case alignedCall:
-		c.size = a[len(a)-1]
-	case reallocCall:
-		c.block, c.size = a[0], a[1]
-	case reallocatCall:
-		c.block, c.size = a[0], product(a[1], a[2])
-	case freeCall:
-		c.block = a[0]
-	}
-	return c, rest, true
-}
-
-// multiplies reports whether the size is a product.
-func (fn *traced) multiplies() bool { return fn.kind == countedCall || fn.kind == reallocatCall }
-
-// arguments is the least number of them.
-func (k callKind) arguments() int {
-	switch k {
-	case otherCall:
-		return 0
-	case countedCall, reallocCall, alignedCall:
-		return 2
-	case reallocatCall:
-		return 3
-	}
-	return 1
-}
-
-func product(a, b uint64) uint64 {
-	high, low := bits.Mul64(a, b)
-	if high != 0 {
-		return math.MaxUint64
-	}
-	return low
-}
-
-// parsePointer reads 0x and upper-case hexadecimal digits, or a decimal number.
-func parsePointer(s []byte) (v uint64, ok bool) {
-	digits, base, most := s, uint64(10), 19
-	if len(s) > 2 && s[0] == '0' && s[1] == 'x' {
-		digits, base, most = s[2:], 16, 16
-	}
-	// 20 decimal digits: sizes such as 18446744073709551615, a negative number.
-	if base == 10 && len(digits) == 20 {
-		return math.MaxUint64, isDecimal(digits)
-	}
-	if len(digits) == 0 || len(digits) > most {
-		return 0, false
-	}
-	for _, c := range digits {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case base == 16 && 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		case base == 16 && 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		default:
-			return 0, false
-		}
-		v = v*base + uint64(c)
-	}
-	return v, true
-}
-
-func isDecimal(s []byte) bool {
-	for _, c := range s {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return len(s) > 0
 }
 
 // process finds the process of a line with a call, and sets the clock by it. One
@@ -593,99 +368,4 @@ func (r *traceMalloc) finish() {
 	if want, got, ok := r.check.result(); ok {
 		r.d.oracle("heap summary", want, got)
 	}
-}
-
-// heapCheck compares the heap summaries of all processes with their calls.
-type heapCheck struct {
-	procs     int
-	want, got heapUse
-	blind     bool
-	wrong     bool // want and got are those of the first process that is wrong
-	pid       int32
-}
-
-// heapUse is what a heap summary says.
-type heapUse struct {
-	usage
-	live Amount
-}
-
-func (c *heapCheck) add(pid int32, want, got heapUse, blind bool) {
-	c.procs++
-	if c.wrong {
-		return
-	}
-	if blind {
-		want.live, got.live = Amount{}, Amount{}
-	}
-	if want != got {
-		c.wrong, c.pid, c.want, c.got, c.blind = true, pid, want, got, blind
-		return
-	}
-	c.want, c.got, c.blind = c.want.plus(want), c.got.plus(got), c.blind || blind
-}
-
-func (u heapUse) plus(v heapUse) heapUse {
-	u.allocs += v.allocs
-	u.frees += v.frees
-	u.bytes += v.bytes
-	u.live.Blocks += v.live.Blocks
-	u.live.Bytes += v.live.Bytes
-	return u
-}
-
-func (c *heapCheck) result() (want, got string, ok bool) {
-	prefix := ""
-	switch {
-	case c.procs == 0:
-		return "", "", false
-	case c.procs > 1 && c.wrong:
-		prefix = fmt.Sprintf("process %d: ", c.pid)
-	case c.procs > 1:
-		prefix = fmt.Sprintf("%d processes: ", c.procs)
-	}
-	return prefix + c.want.text(c.blind), prefix + c.got.text(c.blind), true
-}
-
-func (u heapUse) text(blind bool) string {
-	s := fmt.Sprintf("%s allocs, %s frees, %s bytes allocated", commas(u.allocs), commas(u.frees), commas(u.bytes))
-	if blind {
-		return s
-	}
-	return s + fmt.Sprintf(", %s bytes live in %s blocks", commas(u.live.Bytes), commas(u.live.Blocks))
-}
-
-// amounts reads the numbers of a text, with commas in them, where shape has a #.
-func amounts(text []byte, shape string) (n [3]int64, ok bool) {
-	k := 0
-	for i := 0; i < len(shape); i++ {
-		if shape[i] != '#' {
-			if len(text) == 0 || text[0] != shape[i] {
-				return n, false
-			}
-			text = text[1:]
-			continue
-		}
-		digits := 0
-		for ; len(text) > 0 && (text[0] == ',' || text[0] >= '0' && text[0] <= '9') && digits < 18; text = text[1:] {
-			if text[0] != ',' {
-				n[k] = n[k]*10 + int64(text[0]-'0')
-				digits++
-			}
-		}
-		if digits == 0 {
-			return n, false
-		}
-		k++
-	}
-	return n, true
-}
-
-// commas writes a number as Valgrind does: 1,234,567.
-func commas(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -25,15 +25,30 @@ func cutPrefix(line []byte) (before []byte, p prefixed, ok bool) {
 			return line, prefixed{}, false
 		}
 		from += i
-		if p, ok := parsePrefix(line[from+2:]); ok {
+		if p, ok := parsePrefix(line[from+2:], '='); ok {
 			return line[:from], p, true
 		}
 		from++
 	}
 }
 
-// parsePrefix reads what follows the first "==" of a prefix.
-func parsePrefix(s []byte) (p prefixed, ok bool) {
+// cutMarked is cutPrefix for both kinds of lines: "==PID== " before messages and
+// "--PID-- " before calls and debug messages.
+func cutMarked(line []byte) (mark byte, p prefixed, ok bool) {
+	for i := 0; i+1 < len(line); i++ {
+		c := line[i]
+		if c != line[i+1] || c != '-' && c != '=' {
+			continue
+		}
+		if p, ok := parsePrefix(line[i+2:], c); ok {
+			return c, p, true
+		}
+	}
+	return 0, prefixed{}, false
+}
+
+// parsePrefix reads what follows the first two marks of a prefix.
+func parsePrefix(s []byte, mark byte) (p prefixed, ok bool) {
 	n, rest, ok := leadingDigits(s)
 	if !ok {
 		return p, false
@@ -47,7 +62,7 @@ func parsePrefix(s []byte) (p prefixed, ok bool) {
 			return p, false
 		}
 	}
-	if n > math.MaxInt32 || !bytes.HasPrefix(rest, prefixMark) {
+	if n > math.MaxInt32 || len(rest) < 2 || rest[0] != mark || rest[1] != mark {
 		return p, false
 	}
 	rest = rest[2:]
