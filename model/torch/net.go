@@ -46,6 +46,7 @@ type Net struct {
 	layout  layout
 	options Options
 	device  int
+	part    int // positions of a part of a batch, about
 	pool    *pool
 
 	mu        sync.RWMutex
@@ -61,7 +62,7 @@ func New(c model.Config, o Options) (*Net, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Net{config: c.WithDefaults(), options: o, seed: o.Seed}
+	n := &Net{config: c.WithDefaults(), options: o, part: partPositions, seed: o.Seed}
 	if n.options.BlockLoss == 0 {
 		n.options.BlockLoss = 1
 	}
@@ -248,7 +249,7 @@ func (n *Net) cut(b *train.Batch) []*part {
 	if n.device != cpu {
 		return cut(b, b.B*b.L) // a GPU wants it whole
 	}
-	return cut(b, partPositions)
+	return cut(b, n.part)
 }
 
 // loss is the share of the part in the loss of its batch.

@@ -116,6 +116,7 @@ func TestGradient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNet(t, tiny, Options{Seed: 3, Threads: 2, BlockLoss: 0.7})
+			n.part = 30 // several parts
 			start := n.weights(t)
 			// Away from the small weights of the start, where slopes drown in rounding.
 			r := random(4)
@@ -529,9 +530,10 @@ func TestMemory(t *testing.T) {
 	}
 	c := tiny
 	c.Dropout = 0.1
-	c.MaxLen = 64
+	c.Vocab = 20_000 // a gradient of 640 kB
 	n := newNet(t, c, Options{Threads: 2})
-	a, b := labelled(random(1), c, 64, 64), following(random(2), c, 64, 64)
+	n.part = 100
+	a, b := labelled(random(1), c, 40, 12), following(random(2), c, 40, 12)
 	both := func(times int) {
 		for range times {
 			step(t, n, a, 1e-3)
@@ -542,8 +544,7 @@ func TestMemory(t *testing.T) {
 	both(20) // fills the allocators' caches
 	before := residentBytes(t)
 	both(100)
-	// One step of this size has megabytes of tensors: were one tensor of each
-	// step left over, it would show.
+	// One gradient or mask of each step left over would be 100 MiB.
 	if grown := residentBytes(t) - before; grown > 16<<20 {
 		t.Errorf("memory grew by %d MiB in 200 steps", grown>>20)
 	}
