@@ -243,6 +243,25 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
+// TestDropoutInSteps learns nothing, twice: each step drops other values.
+func TestDropoutInSteps(t *testing.T) {
+	batch := labelled(random(1), tiny, 16, 12)
+	for _, share := range []float64{0, 0.3} {
+		c := tiny
+		c.Dropout = share
+		n := newNet(t, c, Options{Threads: 1})
+		first, second := step(t, n, batch, 0), step(t, n, batch, 0)
+		if (first != second) != (share > 0) {
+			t.Errorf("dropping %g: loss %g and then %g", share, first, second)
+		}
+		a, _ := predict(t, n, batch)
+		b, _ := predict(t, n, batch)
+		if !slices.Equal(a, b) {
+			t.Errorf("dropping %g: two predictions differ", share)
+		}
+	}
+}
+
 // TestPadding scores sequences alone, and in a batch padded far.
 func TestPadding(t *testing.T) {
 	n := newNet(t, tiny, Options{Seed: 1, Threads: 1})

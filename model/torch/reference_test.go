@@ -16,22 +16,23 @@ func TestReference(t *testing.T) {
 	c := model.Config{Vocab: 50, Fields: 4}.WithDefaults()
 	n := newNet(t, c, Options{Seed: 1, Threads: 1})
 	for i, p := range n.cut(labelled(random(1), c, 25, 96)) {
+		var got, want []float32
 		err := n.pool.one(func(s *scope) {
 			w := n.layout.views(s, n.flat)
-			got := read[float32](s, encode(s, c, w, p, nil), p.b*p.l*c.Dim)
-			want := read[float32](s, reference(s, c, w, p), p.b*p.l*c.Dim)
-			for j := range got {
-				position := j / c.Dim
-				if position%p.l >= int(p.lengths[position/p.l]) {
-					continue // padding
-				}
-				if !near(got[j], want[j]) {
-					t.Fatalf("part %d, value %d: %g, libtorch's %g", i, j, got[j], want[j])
-				}
-			}
+			got = read[float32](s, encode(s, c, w, p, nil), p.b*p.l*c.Dim)
+			want = read[float32](s, reference(s, c, w, p), p.b*p.l*c.Dim)
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		for j := range got {
+			position := j / c.Dim
+			if position%p.l >= int(p.lengths[position/p.l]) {
+				continue // padding
+			}
+			if !near(got[j], want[j]) {
+				t.Fatalf("part %d, value %d: %g, libtorch's %g", i, j, got[j], want[j])
+			}
 		}
 	}
 }
