@@ -157,7 +157,7 @@ func (d *decoder) died(e *Event) {
 // held it is freed first, as an inferred free.
 func (d *decoder) alloc(e Event) bool {
 	block, lost, wasLive := d.ledger.alloc(e.PID, e.Addr, e.Size, e.Stack)
-	if wasLive && lost.block != inherited {
+	if wasLive {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
 			Time: e.Time, PID: e.PID, TID: e.TID, Comm: e.Comm, Line: e.Line}
 		d.died(&f)
@@ -170,16 +170,11 @@ func (d *decoder) alloc(e Event) bool {
 	return d.emit(e)
 }
 
-// free emits the death of the block at e.Addr; it fills in what is freed. The
-// death of a forked process's copy is only counted.
+// free emits the death of the block at e.Addr; it fills in what is freed.
 func (d *decoder) free(e Event) bool {
 	b, ok := d.ledger.free(e.PID, e.Addr)
 	e.Block = -1
 	if ok {
-		if b.block == inherited {
-			d.report.InheritedFrees++
-			return !d.done
-		}
 		e.Block, e.Size, e.Stack = b.block, b.size, b.stack
 	}
 	d.died(&e)

@@ -5,9 +5,11 @@ import (
 	"strconv"
 )
 
-// heapCheck compares the heap summaries of all processes with their calls.
+// heapCheck compares the heap summaries of all processes with their calls, but for
+// forked ones: their summaries include what they have from their parents.
 type heapCheck struct {
-	procs     int
+	procs     int // that are compared
+	forked    int // that are not
 	want, got heapUse
 	blind     bool
 	wrong     bool // want and got are those of the first process that is wrong
@@ -51,6 +53,8 @@ func (c *heapCheck) result() (want, got string, ok bool) {
 		return "", "", false
 	case c.procs > 1 && c.wrong:
 		prefix = fmt.Sprintf("process %d: ", c.pid)
+	case c.forked > 0:
+		prefix = fmt.Sprintf("%d of %d processes: ", c.procs, c.procs+c.forked)
 	case c.procs > 1:
 		prefix = fmt.Sprintf("%d processes: ", c.procs)
 	}

@@ -7,20 +7,13 @@ type ledger struct {
 	pid   int32 // of last
 	last  *heap
 	born  int64
-	// copies of blocks that forked processes have.
-	copies int
 }
 
 // heap is the live blocks of one process.
 type heap struct {
 	byAddr map[uint64]liveBlock
 	live   Amount // the blocks in byAddr
-	copies int    // how many of them came with the fork, at first
 }
-
-// inherited stands for the number of a block that a forked process has from its
-// parent.
-const inherited = -1
 
 type liveBlock struct {
 	block, size int64
@@ -67,29 +60,14 @@ func (l *ledger) heap(pid int32) *heap {
 	return h
 }
 
-// fork gives the child a copy of everything that is live in its parent, unless
-// there would be more than most copies in all. The copies have no numbers: they
-// are no blocks of the log, and their frees no events.
-func (l *ledger) fork(parent, child int32, most int) bool {
-	from, to := l.heap(parent), l.heap(child)
-	if l.copies+len(from.byAddr) > most {
-		return false
-	}
-	for addr, b := range from.byAddr {
-		b.block = inherited
-		to.byAddr[addr] = b
-	}
-	to.live = from.live
-	to.copies = len(to.byAddr)
-	l.copies += to.copies
-	return true
+// has reports whether a block of the process is live at addr.
+func (l *ledger) has(pid int32, addr uint64) bool {
+	_, ok := l.heap(pid).byAddr[addr]
+	return ok
 }
 
 // drop forgets a process that has ended, or has become another program.
 func (l *ledger) drop(pid int32) {
-	if h := l.procs[pid]; h != nil {
-		l.copies -= h.copies
-	}
 	delete(l.procs, pid)
 	l.last = nil
 }

@@ -67,8 +67,8 @@ type Report struct {
 	Frees  int64 `json:"frees"`
 	// OrphanFrees free what the log never saw allocated.
 	OrphanFrees int64 `json:"orphan_frees"`
-	// InheritedFrees free a forked process's copy of a block of its parent; they
-	// are neither events nor among Frees.
+	// InheritedFrees free what a forked process has from its parent: copies of
+	// blocks that live on in the parent. They are neither events nor among Frees.
 	InheritedFrees int64 `json:"inherited_frees,omitempty"`
 	// LostFrees is the number of blocks whose address was handed out again
 	// without a free between.

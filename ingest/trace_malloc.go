@@ -14,10 +14,6 @@ import (
 // maxPending bounds the calls of one process that wait for their results.
 const maxPending = 64
 
-// maxCopies bounds the blocks that forked processes get from their parents, all
-// together.
-const maxCopies = 2 << 20
-
 func sniffTraceMalloc(head []byte) string {
 	found := headLines(head, func(line []byte) bool {
 		mark, p, ok := cutMarked(line)
@@ -40,6 +36,7 @@ type traceMalloc struct {
 	procs     map[int32]*tracedProcess
 	running   []*tracedProcess
 	last      *tracedProcess
+	torn      *tracedProcess // another process wrote into its latest line
 	check     heapCheck
 	// unsure counts results that could belong to several calls, unplaced the
 	// calls whose result is missing, blind those of posix_memalign, which some
@@ -52,8 +49,9 @@ type tracedProcess struct {
 	pid     int32
 	base    time.Duration // of its time stamps, since the start of the log
 	active  int64         // line of its last call
+	forked  bool          // and has blocks that its own calls do not show
 	pending []tracedCall
-	// Counters as Valgrind keeps them; a forked process has those of its parent.
+	// Counters as Valgrind keeps them.
 	used  usage
 	live  Amount // as the log says
 	told  bool   // live is set
@@ -71,19 +69,22 @@ func readTraceMalloc(d *decoder) error {
 			break
 		}
 		mark, p, ok := cutMarked(line)
-		if !ok {
+		torn := !ok && r.torn != nil && bytes.HasPrefix(line, resultMark)
+		if !ok && !torn {
 			continue
 		}
 		d.report.Recognised++
-		if mark != '-' {
+		switch {
+		case mark == '=':
 			r.message(p)
-			continue
-		}
-		if d.lines.partial {
+		case d.lines.partial:
 			d.truncated("the last line has no end and is left out")
-			break
+		case torn:
+			r.rest(line)
+		default:
+			r.calls(p)
 		}
-		if !r.calls(p) {
+		if d.done {
 			return nil
 		}
 	}
@@ -91,21 +92,32 @@ func readTraceMalloc(d *decoder) error {
 	return nil
 }
 
+// resultMark stands before the result of a call.
+var resultMark = []byte(" = ")
+
 // calls takes the text of a line: calls, a call and its result, or the result of
 // a call on an earlier line.
 func (r *traceMalloc) calls(l prefixed) bool {
 	text := l.text
 	for len(text) > 0 {
-		if rest, ok := bytes.CutPrefix(text, []byte(" = ")); ok {
-			v, ok := parsePointer(bytes.TrimRight(rest, " "))
-			if !ok {
-				return r.bad("result not understood: %.120q", text)
-			}
-			return r.result(r.process(l), v)
+		if bytes.HasPrefix(text, resultMark) {
+			return r.resultText(r.process(l), text)
 		}
 		name, rest, ok := cutName(text)
 		if !ok {
-			return true // A message in mid-call; the result comes later.
+			// A message in mid-call, or the line of another process; the result
+			// comes later.
+			mark, next, ok := cutMarked(text)
+			if !ok {
+				return true
+			}
+			r.torn = r.process(l)
+			if mark == '=' {
+				r.message(next)
+				return true
+			}
+			l, text = next, next.text
+			continue
 		}
 		fn := r.function(name)
 		if fn.kind == notCall {
@@ -115,7 +127,7 @@ func (r *traceMalloc) calls(l prefixed) bool {
 		switch {
 		case !ok:
 			return r.bad("call not understood: %.120q", text)
-		case fn.kind == otherCall && bytes.HasPrefix(rest, []byte(" = ")):
+		case fn.kind == otherCall && bytes.HasPrefix(rest, resultMark):
 			return true
 		case fn.kind == otherCall || call.size == math.MaxUint64 && fn.multiplies():
 			// These print neither result nor newline: malloc_usable_size(0x0), and
@@ -126,6 +138,22 @@ func (r *traceMalloc) calls(l prefixed) bool {
 		text = rest
 	}
 	return true
+}
+
+// rest takes a line without prefix: what was left of a line when another process
+// wrote into it.
+func (r *traceMalloc) rest(text []byte) bool {
+	p := r.torn
+	r.torn = nil
+	return r.resultText(p, text)
+}
+
+func (r *traceMalloc) resultText(p *tracedProcess, text []byte) bool {
+	addr, ok := parsePointer(bytes.TrimRight(text[len(resultMark):], " "))
+	if !ok {
+		return r.bad("result not understood: %.120q", text)
+	}
+	return r.result(p, addr)
 }
 
 func (r *traceMalloc) bad(format string, args ...any) bool {
@@ -149,8 +177,7 @@ func (r *traceMalloc) function(name []byte) *traced {
 	return &fn
 }
 
-// process finds the process of a line with a call, and sets the clock by it. One
-// that comes without a banner has been forked, and has what its parent has.
+// process finds the process of a line with a call, and sets the clock by it.
 func (r *traceMalloc) process(l prefixed) *tracedProcess {
 	p := r.last
 	if p == nil || p.pid != l.pid {
@@ -180,8 +207,10 @@ func (r *traceMalloc) start(pid int32) *tracedProcess {
 	return p
 }
 
-// fork starts a process whose first line is a call. Its parent is taken to be the
-// process that called last.
+// fork starts a process that has no banner. Beside others it has been forked, and
+// its clock is that of its parent, which is taken to be the one that called last.
+// What it has from its parent cannot be known for sure: other processes may have
+// called between the fork and its first call.
 func (r *traceMalloc) fork(pid int32) *tracedProcess {
 	var parent *tracedProcess
 	for _, p := range r.running {
@@ -190,19 +219,14 @@ func (r *traceMalloc) fork(pid int32) *tracedProcess {
 		}
 	}
 	p := r.start(pid)
-	if parent == nil {
-		p.base = 0
-		return p
-	}
-	p.base, p.used, p.blind = parent.base, parent.used, parent.blind
-	if !r.d.ledger.fork(parent.pid, pid, maxCopies) {
-		r.d.report.Warn("%s:%d: too many forked processes: the frees of what process %d has from its parent are orphans",
-			r.d.report.Name, r.d.lines.n, pid)
+	p.base = 0
+	if parent != nil {
+		p.base, p.forked = parent.base, true
 	}
 	return p
 }
 
-// end takes a process off the list of possible parents.
+// end takes a process off the list of those that run.
 func (r *traceMalloc) end(p *tracedProcess) {
 	for i, q := range r.running {
 		if p == q {
@@ -298,6 +322,10 @@ func (r *traceMalloc) free(p *tracedProcess, addr uint64, flags Flags) bool {
 	if addr == 0 {
 		return true
 	}
+	if p.forked && !r.d.ledger.has(p.pid, addr) {
+		r.d.report.InheritedFrees++
+		return !r.d.done
+	}
 	p.used.frees++
 	return r.d.free(Event{Addr: addr, Flags: flags, PID: p.pid, Line: r.d.lines.n})
 }
@@ -338,7 +366,10 @@ func (r *traceMalloc) message(l prefixed) {
 // with what its calls add up to.
 func (r *traceMalloc) summary(p *tracedProcess, said usage) {
 	r.settle(p)
-	if p.told {
+	switch {
+	case p.forked:
+		r.check.forked++
+	case p.told:
 		r.check.add(p.pid, heapUse{said, p.live}, heapUse{p.used, r.d.ledger.heap(p.pid).live}, p.blind)
 	}
 	r.unplaced += int64(len(p.pending))
