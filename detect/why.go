@@ -119,8 +119,8 @@ func (f *facts) suspicious() []reason {
 		add(bits(f.unfreed), "none of the %s allocated since event %s was freed", count(int64(f.unfreed), "block"), comma(int64(f.lastFreed)))
 	}
 	if n := f.older(f.maxLife); f.freed > 0 && n > 0 {
-		add(bits(f.freed)+ratio(f.oldest, f.maxLife), "%s of %s older than any freed block of this site got: up to %s events, but the %s lived at most %s",
-			comma(int64(n)), f.meant(), comma(int64(f.oldest)), count(int64(f.freed), "freed block"), comma(int64(f.maxLife)))
+		add(bits(f.freed)+ratio(f.oldest, f.maxLife), "%s older than any freed block of this site got: up to %s events, but the %s lived at most %s",
+			f.some(n), comma(int64(f.oldest)), count(int64(f.freed), "freed block"), comma(int64(f.maxLife)))
 	} else if f.freed > 0 && f.oldest > 4*f.medianLife {
 		add(ratio(f.oldest, f.medianLife)/2, "the oldest is %s events old; half of the %s lived at most %s",
 			comma(int64(f.oldest)), count(int64(f.freed), "freed block"), comma(int64(f.medianLife)))
@@ -148,11 +148,11 @@ func (f *facts) unlikeClean() []reason {
 			fmt.Sprintf("%s outstanding here; in %s there were never more than %s", are(f.live, "block"), runs, comma(int64(most)))})
 	}
 	if n := f.older(p.MaxAge); n > 0 {
-		rs = append(rs, reason{4 + ratio(f.oldest, p.MaxAge), fmt.Sprintf("%s of %s older than any block of this site ever was in %s: up to %s events, then at most %s",
-			comma(int64(n)), f.meant(), runs, comma(int64(f.oldest)), comma(int64(p.MaxAge)))})
+		rs = append(rs, reason{4 + ratio(f.oldest, p.MaxAge), fmt.Sprintf("%s older than any block of this site ever was in %s: up to %s events, then at most %s",
+			f.some(n), runs, comma(int64(f.oldest)), comma(int64(p.MaxAge)))})
 	} else if n := f.older(p.MaxLife); n > 0 && p.Freed > p.Exit {
-		rs = append(rs, reason{2 + ratio(f.oldest, p.MaxLife), fmt.Sprintf("%s of %s older than any that %s freed before the end: up to %s events, then at most %s",
-			comma(int64(n)), f.meant(), runs, comma(int64(f.oldest)), comma(int64(p.MaxLife)))})
+		rs = append(rs, reason{2 + ratio(f.oldest, p.MaxLife), fmt.Sprintf("%s older than any that %s freed before the end: up to %s events, then at most %s",
+			f.some(n), runs, comma(int64(f.oldest)), comma(int64(p.MaxLife)))})
 	}
 	return rs
 }
@@ -249,12 +249,16 @@ func bits(n int) float64 { return math.Log2(float64(n + 1)) }
 // ratio is how many times a is b, in bits.
 func ratio(a, b uint32) float64 { return math.Log2(float64(a+1) / float64(b+1)) }
 
-// meant goes on after "N of": "the 7 blocks are", "1 block is".
-func (f *facts) meant() string {
-	if n := len(f.blocks); n > 1 {
-		return "the " + are(n, "block")
+// some names n of the blocks meant: "all 7 blocks are", "3 of the 7 blocks are".
+func (f *facts) some(n int) string {
+	switch all := len(f.blocks); {
+	case all == 1:
+		return "the block is"
+	case n == all:
+		return "all " + are(n, "block")
+	default:
+		return comma(int64(n)) + " of the " + are(all, "block")
 	}
-	return are(1, "block")
 }
 
 func are(n int, noun string) string {

@@ -8,7 +8,10 @@ package eval
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"path"
+	"slices"
 
 	"leakformer/datasets"
 	"leakformer/ingest"
@@ -119,4 +122,16 @@ func (t *Truth) Count(v *tokenize.View) int64 {
 		n += known
 	}
 	return n
+}
+
+// Leaks lists the leaked blocks, in order of birth, with the event from which on
+// each is leaked.
+func (t *Truth) Leaks() iter.Seq2[int32, uint32] {
+	return func(yield func(int32, uint32) bool) {
+		for _, i := range slices.Sorted(maps.Keys(t.since)) {
+			if !yield(i, t.since[i]) {
+				return
+			}
+		}
+	}
 }

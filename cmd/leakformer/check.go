@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/detect/report"
+	"leakformer/ingest"
+)
+
+func (sh *shell) check() *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "tell how logs were read, and whether they hold together",
+		ArgsUsage: "RUN.arrow|LOG...",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dump", Usage: "write the events as text"},
+			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the report: text, or json with one object a file"},
+			logFormatFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			write, err := checkOutput(c)
+			if err != nil {
+				return err
+			}
+			if !c.Args().Present() {
+				return usagef("check: name a log")
+			}
+			failed := 0
+			for _, log := range c.Args().Slice() {
+				if err := sh.checkOne(log, c.String("log-format"), write); err != nil {
+					sh.warn("%v", err)
+					failed++
+				}
+			}
+			if failed > 0 {
+				return fmt.Errorf("%d of %d files could not be read", failed, c.NArg())
+			}
+			return nil
+		},
+	}
+}
+
+// logFormatFlag is for commands whose --format is that of their output.
+func logFormatFlag() cli.Flag {
+	return &cli.StringFlag{Name: "log-format", Value: "auto", Usage: "`FORMAT` of the logs: auto, or a name that leakformer formats lists"}
+}
+
+// checkOutput says how a log is to be written out.
+func checkOutput(c *cli.Context) (func(io.Writer, ingest.Source) error, error) {
+	format := c.String("format")
+	switch {
+	case format != "text" && format != "json":
+		return nil, usagef("check: --format %s: want text or json", format)
+	case c.Bool("dump"):
+		return ingest.WriteText, nil
+	case format == "json":
+		return writeReportJSON, nil
+	}
+	return writeReportText, nil
+}
+
+func (sh *shell) checkOne(log, format string, write func(io.Writer, ingest.Source) error) error {
+	src, err := sh.openLog(log, format)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(sh.stdout, src), src.Close())
+}
+
+// readAll reads a source to its end and checks that it keeps the laws of event
+// streams.
+func readAll(src ingest.Source) (*ingest.Report, error) {
+	var v ingest.Validator
+	for e, err := range src.Events() {
+		var damaged *ingest.SyntaxError
+		if errors.As(err, &damaged) {
+			continue // counted in the report
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := v.Event(e, src.Stacks()); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", src.Report().Name, e.Line, err)
+		}
+	}
+	r := src.Report()
+	if err := v.End(r); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Name, err)
+	}
+	return r, nil
+}
+
+func writeReportJSON(w io.Writer, src ingest.Source) error {
+	r, err := readAll(src)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(r)
+}
+
+func writeReportText(w io.Writer, src ingest.Source) error {
+	r, err := readAll(src)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s: %s (%s)", r.Name, r.Format, r.Class)
+	if r.Tool != "" {
+		fmt.Fprintf(w, " by %s", r.Tool)
+	}
+	fmt.Fprintln(w)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %-12s "+format+"\n", append([]any{name}, args...)...)
+	}
+	if r.Command != "" {
+		line("command", "%q", r.Command)
+	}
+	line("lines", "%d, recognised %d", r.Lines, r.Recognised)
+	if r.Class == ingest.Events {
+		line("events", "%d: %d allocs of %s, %d frees", r.Events, r.Allocs, report.Bytes(r.AllocatedBytes), r.Frees)
+		line("unmatched", "%d orphan frees, %d frees missing", r.OrphanFrees, r.LostFrees)
+	} else {
+		line("records", "%d", r.Records)
+	}
+	line("outstanding", "%s", report.Amount(r.Outstanding))
+	line("sites", "%d", r.Sites)
+	line("processes", "%d", max(r.Processes, 1))
+	line("clock", "%s", r.Clock)
+	line("damage", "%d bad records, truncated %t", r.Errors, r.Truncated)
+	if o := r.Oracle; o != nil {
+		verdict := "agrees"
+		if !o.OK {
+			verdict = "DISAGREES: " + o.Expected + " expected, " + o.Got + " read"
+		}
+		line("oracle", "%s %s", o.Name, verdict)
+	}
+	for _, m := range r.Messages {
+		line("warning", "%s", m)
+	}
+	_, err = fmt.Fprintln(w)
+	return err
+}

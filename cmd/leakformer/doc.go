@@ -1,0 +1,46 @@
+// Leakformer reads allocation logs, learns from clean ones what a program's
+// memory normally does, and says which allocation sites and blocks of a new log
+// are leaks.
+//
+//	leakformer ingest  [--format auto] [-o RUN.arrow] LOG...
+//	leakformer check   [--dump] [--format text|json] RUN.arrow|LOG...
+//	leakformer train   --clean LOG|DIR... [--labels LABELS.json] [--init MODEL] -o MODEL
+//	leakformer score   [--model MODEL] [--reference LOG...] [--format text|jsonl] [--all] LOG
+//	leakformer eval    --labels LABELS.json [--model MODEL] [--reference LOG...] LOG...
+//	leakformer dataset collect [-o DIR] [PROGRAM...]
+//	leakformer formats
+//	leakformer version
+//
+// Wherever a log is named it may be raw, compressed, or a run in Arrow; "-" is
+// standard input. Results go to standard output, messages to standard error. The
+// exit status is 0 if all is well and no leak was found, 3 if leaks were found, 1
+// after a failure and 2 if the command was not understood.
+//
+// # The flow
+//
+//	a log ─────────────┐
+//	                   ▼
+//	1 ingest           Source ── Event, Event, ... + call stacks + parse report
+//	    │  └─ ingest/columnar: the same in an Arrow file, and back
+//	    ▼
+//	2 tokenize         Run ── the blocks of the log, by allocation site
+//	    │              History ── what each site did in clean runs
+//	    │              Scene ── a Run after so many events, beside Histories
+//	    │              View ── one site of a Scene ──▶ Sequence of token ids
+//	    ├─────────────────────────┐
+//	    ▼                         ▼
+//	3 train            4 detect ◀── Scorer ── model/torch, or a rule of eval
+//	    │ frees forgotten         │
+//	    │ in clean runs           ▼
+//	    ▼              5 Finding, Finding, ... Summary ──▶ detect/report
+//	  model.Checkpoint            │
+//	  weights, threshold,         ▼
+//	  clean Histories  6 eval ◀── datasets.Labels: the truth
+//	                      │
+//	                      ▼
+//	                   table: precision, recall, F1, ... beside simple rules
+//
+// The arrows are the imports, which imports_test.go holds to. What learns (train)
+// and what judges (detect) know nothing of the network: it stands behind
+// train.Learner and detect.Scorer, and model/torch alone needs libtorch.
+package main

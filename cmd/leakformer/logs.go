@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"leakformer/ingest"
+	"leakformer/ingest/columnar"
+	"leakformer/tokenize"
+)
+
+// stdinName is how messages call standard input.
+const stdinName = "stdin"
+
+// openLog opens a raw log of a format ("" or "auto" detects it) or a run in
+// Arrow; "-" is standard input.
+func (sh *shell) openLog(path, format string) (ingest.Source, error) {
+	if path == "-" {
+		return newSource(stdinName, sh.stdin, io.NopCloser(nil), format)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && st.IsDir() {
+		err = &ingest.FormatError{File: path, Msg: "is a directory; name the log files in it"}
+	}
+	if err == nil {
+		var src ingest.Source
+		if src, err = newSource(path, f, f, format); err == nil {
+			return src, nil
+		}
+	}
+	f.Close()
+	return nil, err
+}
+
+// newSource looks at the first bytes of r: a pipe cannot be opened twice.
+func newSource(name string, r io.Reader, c io.Closer, format string) (ingest.Source, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(8)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	in := struct {
+		io.Reader
+		io.Closer
+	}{b, c}
+	if columnar.IsRun(head) {
+		return columnar.NewSource(name, in)
+	}
+	return ingest.NewSource(name, in, ingest.Options{Format: format})
+}
+
+// loadRun reads a whole log and passes on what its parse report warns of.
+func (sh *shell) loadRun(ctx context.Context, path, format string) (*tokenize.Run, error) {
+	src, err := sh.openLog(path, format)
+	if err != nil {
+		return nil, err
+	}
+	run, err := tokenize.Load(ctx, src)
+	if err := errors.Join(err, src.Close()); err != nil {
+		return nil, err
+	}
+	sh.warnings(run.Report)
+	sh.log.Debug("read", "log", run.Name, "format", run.Report.Format, "events", run.Report.Events, "sites", len(run.Sites),
+		"outstanding", run.Report.Outstanding.Blocks, "errors", run.Report.Errors)
+	return run, nil
+}
+
+// warnings passes on the first messages of a parse report; `leakformer check`
+// shows them all.
+func (sh *shell) warnings(r *ingest.Report) {
+	const shown = 3
+	for i, m := range r.Messages {
+		if i == shown {
+			sh.warn("%s: more warnings: see `leakformer check`", r.Name)
+			return
+		}
+		sh.warn("warning: %s", m)
+	}
+}
+
+// logFile is a log to read.
+type logFile struct {
+	path string
+	// found says that it was found in a folder, not named: it may be no log.
+	found bool
+}
+
+// expand puts in place of each folder the files in it, in order of name, but for
+// hidden ones and folders.
+func expand(paths []string) ([]logFile, error) {
+	var files []logFile
+	for _, p := range paths {
+		st, err := os.Stat(p)
+		if p == "-" || err == nil && !st.IsDir() {
+			files = append(files, logFile{path: p})
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries, err := os.ReadDir(p)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+				files = append(files, logFile{filepath.Join(p, e.Name()), true})
+			}
+		}
+	}
+	return files, nil
+}
+
+// loadAll reads the logs named and those in the folders named. A file in a folder
+// that is no log is passed over with a note.
+func (sh *shell) loadAll(ctx context.Context, paths []string, format string) ([]*tokenize.Run, error) {
+	files, err := expand(paths)
+	if err != nil {
+		return nil, err
+	}
+	var runs []*tokenize.Run
+	for _, f := range files {
+		run, err := sh.loadRun(ctx, f.path, format)
+		var unknown *ingest.FormatError
+		if f.found && errors.As(err, &unknown) {
+			sh.warn("note: %s is no log: passed over", f.path)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	if len(runs) == 0 && len(paths) > 0 {
+		return nil, errors.New("no log in " + strings.Join(paths, ", "))
+	}
+	return runs, nil
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/model"
+	"leakformer/model/torch"
+)
+
+// defaultModel is the model beside the program that is used when none is named.
+const defaultModel = "leakformer.model"
+
+func modelFlag() cli.Flag {
+	return &cli.StringFlag{Name: "model", Aliases: []string{"m"}, EnvVars: []string{"LEAKFORMER_MODEL"},
+		Usage: "`MODEL` that leakformer train made (default: " + defaultModel + " beside the program)"}
+}
+
+func threadsFlag() cli.Flag {
+	return &cli.IntFlag{Name: "threads", Usage: "that compute (default: one a physical core)"}
+}
+
+// modelPath finds the model to use; "" if none is named and none is there.
+func modelPath(c *cli.Context) string {
+	if path := c.String("model"); path != "" {
+		return path
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	path := filepath.Join(filepath.Dir(self), defaultModel)
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
+// trained is a model ready to score.
+type trained struct {
+	*torch.Scorer
+	checkpoint *model.Checkpoint
+	// id names the model by file and weights.
+	id string
+}
+
+// loadModel reads a model and starts the network. The caller closes it.
+func (sh *shell) loadModel(path string, threads int) (*trained, error) {
+	sh.tune()
+	c, err := model.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	scorer, err := torch.NewScorer(c, torch.Options{Threads: threads})
+	if err != nil {
+		return nil, err
+	}
+	t := &trained{scorer, c, filepath.Base(path) + "@" + modelID(c)}
+	sh.log.Debug("model", "id", t.id, "threshold", c.Manifest.Threshold, "steps", c.Manifest.Steps, "histories", len(c.Histories))
+	return t, nil
+}
+
+// modelID tells models with different weights apart.
+func modelID(c *model.Checkpoint) string {
+	sum := sha256.Sum256(c.Weights)
+	return hex.EncodeToString(sum[:4])
+}
+
+// tune has the matrix library use kernels that suit the processor, which may need
+// the program to start again: before standard input is touched.
+func (sh *shell) tune() {
+	t := torch.Tune()
+	if t.Restart != "" && sh.restart != nil {
+		sh.log.Debug("starting again for better kernels", "with", t.Restart)
+		if err := sh.restart(t.Restart); err != nil {
+			sh.log.Warn("starting again failed: computing slowly", "error", err)
+		}
+	}
+	sh.log.Debug("computing", "kernels", t.Kernels, "threads", t.Threads)
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/detect"
+	"leakformer/detect/report"
+	"leakformer/tokenize"
+)
+
+func (sh *shell) score() *cli.Command {
+	return &cli.Command{
+		Name:      "score",
+		Usage:     "find the leaks in a log",
+		ArgsUsage: "LOG",
+		Description: "Exits with status 3 if leaks were found. Logs of clean runs of the same program, named\n" +
+			"with --reference, make the findings better unless the model was trained on such.",
+		Flags: []cli.Flag{
+			modelFlag(), &listFlag{referenceFlag()},
+			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the findings: text, or jsonl with one object a line"},
+			&cli.BoolFlag{Name: "all", Usage: "list every site with outstanding blocks, not the leaks alone"},
+			&cli.Float64Flag{Name: "threshold", Usage: "`P` from which on a site is called a leak (default: the model's own)"},
+			&cli.Float64Flag{Name: "cut", Value: 1, Usage: "look at the run after this `SHARE` of its events"},
+			threadsFlag(), logFormatFlag(),
+		},
+		Action: sh.scoreAction,
+	}
+}
+
+func referenceFlag() *cli.StringSliceFlag {
+	return &cli.StringSliceFlag{Name: "reference", Aliases: []string{"r"}, Usage: "`LOG` of a clean run of the same program, or a folder of such; may be repeated"}
+}
+
+func (sh *shell) scoreAction(c *cli.Context) error {
+	handler, err := findingsOutput(c.String("format"), sh.stdout)
+	if err != nil {
+		return err
+	}
+	logs, references := c.Args().Slice(), c.StringSlice("reference")
+	if len(logs) != 1 {
+		return usagef("score: name one log; %d are named", len(logs))
+	}
+	if cut := c.Float64("cut"); !(cut > 0 && cut <= 1) {
+		return usagef("score: --cut %v: want a share of the events, more than 0 and at most 1", cut)
+	}
+	if p := c.Float64("threshold"); !(p >= 0 && p <= 1) {
+		return usagef("score: --threshold %v: want a probability, 0 to 1", p)
+	}
+	path := modelPath(c)
+	if path == "" {
+		return usagef("score: no model: name one with --model; leakformer train --clean LOG... -o MODEL makes one")
+	}
+	m, err := sh.loadModel(path, c.Int("threads"))
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	run, err := sh.loadRun(c.Context, logs[0], c.String("log-format"))
+	if err != nil {
+		return err
+	}
+	d := &detect.Detector{Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Model: m.id, All: c.Bool("all"), Progress: sh.sitesDone()}
+	if c.IsSet("threshold") {
+		d.Threshold = c.Float64("threshold")
+	}
+	scene := &tokenize.Scene{Run: run, Cut: detect.CutAt(run, c.Float64("cut"))}
+	if len(references) == 0 {
+		scene.Reference = tokenize.Choose(m.checkpoint.Histories, run)
+	} else if scene.Reference, err = sh.histories(c, references); err != nil {
+		return err
+	}
+	d.Warnings = referenceWarnings(scene, len(references) > 0)
+	sum, err := d.Detect(c.Context, scene, handler)
+	if err != nil {
+		return err
+	}
+	if sum.Leaks > 0 {
+		return errLeaks
+	}
+	return nil
+}
+
+func findingsOutput(format string, w io.Writer) (detect.Handler, error) {
+	switch format {
+	case "text":
+		return report.NewText(w), nil
+	case "jsonl", "json":
+		return report.NewJSONLines(w), nil
+	}
+	return nil, usagef("--format %s: want text or jsonl", format)
+}
+
+// histories measures clean runs.
+func (sh *shell) histories(c *cli.Context, logs []string) (tokenize.Reference, error) {
+	runs, err := sh.loadAll(c.Context, logs, c.String("log-format"))
+	if err != nil {
+		return nil, fmt.Errorf("reference: %w", err)
+	}
+	var ref tokenize.Reference
+	for _, r := range runs {
+		ref = append(ref, tokenize.NewHistory(r))
+	}
+	return ref, nil
+}
+
+// referenceWarnings tells when clean runs are missing or do not fit.
+func referenceWarnings(s *tokenize.Scene, named bool) []string {
+	switch {
+	case named && s.Reference.Covers(s.Run) < 0.3:
+		return []string{fmt.Sprintf("the reference logs know only %.0f %% of this run's allocations: are they of the same build of the program?", 100*s.Reference.Covers(s.Run))}
+	case !named && s.Reference.Runs() == 0:
+		return []string{"no clean run of this program is known: name some with --reference for better findings"}
+	}
+	return nil
+}
+
+// sitesDone shows progress to somebody who watches.
+func (sh *shell) sitesDone() func(int) {
+	if !sh.terminal() {
+		return nil
+	}
+	return func(n int) { fmt.Fprintf(sh.stderr, "\r%d sites scored ", n) }
+}

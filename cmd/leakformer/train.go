@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/datasets"
+	"leakformer/eval"
+	"leakformer/model"
+	"leakformer/model/torch"
+	"leakformer/tokenize"
+	"leakformer/train"
+)
+
+func (sh *shell) train() *cli.Command {
+	return &cli.Command{
+		Name:      "train",
+		Usage:     "make a model from logs of clean runs",
+		ArgsUsage: "[LOG|DIR...]",
+		Description: "Learns from logs without leaks, by forgetting frees in them, and from labelled logs where\n" +
+			"--labels names some. Needs at least three clean logs of one program. The same logs and\n" +
+			"flags give the same model. A training that was stopped goes on with --resume.",
+		Flags: []cli.Flag{
+			&listFlag{&cli.StringSliceFlag{Name: "clean", Aliases: []string{"c"}, Usage: "`LOG` of a clean run, or a folder of such; may be repeated"}},
+			&cli.StringFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about more logs, which it names"},
+			&cli.StringFlag{Name: "init", Usage: "`MODEL` to start from"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`MODEL` to write"},
+			&cli.StringFlag{Name: "metrics", Usage: "`FILE` for the figures of every step, JSON Lines (default: MODEL.metrics.jsonl)"},
+			&cli.BoolFlag{Name: "resume", Usage: "go on with the training that was stopped"},
+			&cli.Uint64Flag{Name: "seed", Usage: "of everything drawn"},
+			&cli.IntFlag{Name: "steps", Usage: "of the optimiser (default: train's own)"},
+			&cli.IntFlag{Name: "batch", Usage: "sequences in a step (default: train's own)"},
+			&cli.Float64Flag{Name: "rate", Usage: "highest learning rate (default: train's own)"},
+			&cli.StringFlag{Name: "optimiser", Value: string(torch.AdamW), Usage: "adamw or sgd"},
+			&cli.IntFlag{Name: "dim", Usage: "width of the network (default: 64)"},
+			&cli.IntFlag{Name: "layers", Usage: "of the network (default: 3)"},
+			&cli.IntFlag{Name: "heads", Usage: "of attention in each layer (default: 4)"},
+			threadsFlag(), logFormatFlag(),
+		},
+		Action: sh.trainAction,
+	}
+}
+
+func (sh *shell) trainAction(c *cli.Context) error {
+	out, clean := c.String("output"), append(c.StringSlice("clean"), c.Args().Slice()...)
+	switch {
+	case out == "":
+		return usagef("train: -o has to name the model to write")
+	case len(clean) == 0 && c.String("labels") == "":
+		return usagef("train: --clean has to name logs of clean runs")
+	}
+	if err := writable(out); err != nil {
+		return err
+	}
+	sh.tune()
+	t := &training{sh: sh, out: out, metrics: c.String("metrics"), resume: c.Bool("resume")}
+	if err := t.start(c); err != nil {
+		return err
+	}
+	defer t.net.Close()
+	data, err := sh.trainingData(c, clean)
+	if err != nil {
+		return err
+	}
+	return t.run(c.Context, data)
+}
+
+// writable finds out before the work whether its result can be written.
+func writable(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".leakformer-*")
+	if err != nil {
+		return fmt.Errorf("the model cannot be written: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// trainingData reads the clean logs and the labelled ones.
+func (sh *shell) trainingData(c *cli.Context, clean []string) (data train.Data, err error) {
+	if data.Clean, err = sh.loadAll(c.Context, clean, c.String("log-format")); err != nil {
+		return data, err
+	}
+	if c.String("labels") == "" {
+		return data, nil
+	}
+	labels, err := datasets.ReadLabels(c.String("labels"))
+	if err != nil {
+		return data, err
+	}
+	for i := range labels.Logs {
+		l := &labels.Logs[i]
+		log := filepath.Join(filepath.Dir(c.String("labels")), l.Log)
+		if err := l.Verify(log); err != nil {
+			return data, err
+		}
+		run, err := sh.loadRun(c.Context, log, c.String("log-format"))
+		if err != nil {
+			return data, err
+		}
+		if l.Class == datasets.Clean {
+			data.Clean = append(data.Clean, run)
+			continue
+		}
+		truth, err := eval.Match(run, l)
+		if err != nil {
+			return data, err
+		}
+		labelled := train.Labelled{Run: run}
+		for block, event := range truth.Leaks() {
+			labelled.Leaks = append(labelled.Leaks, train.Leak{Block: block, Event: event})
+		}
+		if len(labelled.Leaks) == 0 {
+			sh.warn("note: the labels of %s name no blocks: passed over", log)
+			continue
+		}
+		data.Labelled = append(data.Labelled, labelled)
+	}
+	return data, nil
+}
+
+// training makes one model.
+type training struct {
+	sh           *shell
+	out, metrics string
+	resume       bool
+	cfg          train.Config
+	net          *torch.Net
+	manifest     model.Manifest
+	steps        *bufio.Writer
+	// started is the step that this process began at.
+	started int
+	shown   time.Time
+	tokens  int64
+}
+
+// start makes the network and the configuration.
+func (t *training) start(c *cli.Context) error {
+	arch := model.Config{
+		Vocab: tokenize.VocabSize, Fields: tokenize.Fields, MaxLen: tokenize.MaxLen, NextClasses: tokenize.NextClasses,
+		Dim: c.Int("dim"), Layers: c.Int("layers"), Heads: c.Int("heads"), Dropout: 0.1,
+	}
+	t.cfg = train.Config{Seed: c.Uint64("seed"), Steps: c.Int("steps"), BatchSize: c.Int("batch"), Rate: c.Float64("rate"), Save: t.save}
+	opts := torch.Options{Seed: t.cfg.Seed, Threads: c.Int("threads"), Optimiser: torch.Optimiser(c.String("optimiser")), WeightDecay: 0.01, Clip: 1}
+	var from *model.Checkpoint
+	if path := c.String("init"); path != "" {
+		var err error
+		if from, err = model.Read(path); err != nil {
+			return err
+		}
+		arch = from.Manifest.Architecture
+		t.manifest.Init = modelID(from)
+	}
+	net, err := torch.New(arch, opts)
+	if err != nil {
+		return &usageError{err.Error()}
+	}
+	t.net = net
+	if from != nil {
+		if err := net.LoadWeights(bytes.NewReader(from.Weights)); err != nil {
+			net.Close()
+			return fmt.Errorf("%s: %w", c.String("init"), err)
+		}
+	}
+	t.manifest.Made, t.manifest.Architecture = "leakformer "+version(), net.Config()
+	t.manifest.Seed, t.manifest.Threads, t.manifest.Optimiser = t.cfg.Seed, opts.Threads, string(opts.Optimiser)
+	return nil
+}
+
+func (t *training) run(ctx context.Context, data train.Data) (err error) {
+	t.describe(data)
+	if t.resume {
+		if t.cfg.Resume, err = t.saved(); err != nil {
+			return err
+		}
+	}
+	if t.metrics == "" {
+		t.metrics = t.out + ".metrics.jsonl"
+	}
+	mode := os.O_TRUNC
+	if t.resume {
+		mode = os.O_APPEND
+	}
+	f, err := os.OpenFile(t.metrics, os.O_CREATE|os.O_WRONLY|mode, 0o644)
+	if err != nil {
+		return err
+	}
+	t.steps = bufio.NewWriter(f)
+	defer func() { err = errors.Join(err, t.steps.Flush(), f.Close()) }()
+	start := time.Now()
+	res, err := train.Run(ctx, t.cfg, data, t.net, t.progress)
+	if err != nil {
+		if _, found := os.Stat(t.statePath()); found == nil && errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("%w; go on with --resume", err)
+		}
+		return err
+	}
+	return t.finish(res, time.Since(start))
+}
+
+// describe lists the data in the manifest.
+func (t *training) describe(data train.Data) {
+	datum := func(r *tokenize.Run, labelled bool) {
+		t.manifest.Data = append(t.manifest.Data, model.Datum{Log: filepath.Base(r.Name), Program: r.Program, Events: r.Events, Labelled: labelled})
+	}
+	for _, r := range data.Clean {
+		datum(r, false)
+	}
+	for _, l := range data.Labelled {
+		datum(l.Run, true)
+	}
+}
+
+// finish writes the model and says how good it is.
+func (t *training) finish(res *train.Result, took time.Duration) error {
+	m := &t.manifest
+	m.Steps, m.Threshold = res.Steps, res.Threshold
+	m.Calibration, m.BlockCalibration = model.Calibration(res.Calibration), model.Calibration(res.BlockCalibration)
+	var err error
+	if m.Validation, err = json.Marshal(res.Best); err != nil {
+		return err
+	}
+	var weights bytes.Buffer
+	if err := t.net.SaveWeights(&weights); err != nil {
+		return err
+	}
+	ckpt := &model.Checkpoint{Manifest: *m, Weights: weights.Bytes(), Histories: res.Histories}
+	if err := ckpt.Write(t.out); err != nil {
+		return err
+	}
+	if err := os.Remove(t.statePath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	_, err = fmt.Fprintf(t.sh.stdout, "%s: %d steps on %d runs in %s, %.0f tokens/s; on %d runs held out: AP %.3f, F1 %.3f (precision %.3f, recall %.3f), threshold %.3f\n",
+		t.out, res.Steps, res.Train, took.Round(time.Second), float64(t.tokens)/took.Seconds(), res.Valid,
+		res.Best.AveragePrecision, res.Best.F1, res.Best.Precision, res.Best.Recall, res.Threshold)
+	return err
+}
+
+// progress writes a line of figures and, for somebody who watches, how far it is.
+func (t *training) progress(p train.Progress) {
+	t.tokens += int64(p.Tokens)
+	left := time.Duration(0)
+	if done := p.Step - t.started; done > 0 {
+		left = p.Elapsed / time.Duration(done) * time.Duration(p.Steps-p.Step)
+	}
+	speed := float64(t.tokens) / max(p.Elapsed.Seconds(), 1e-9)
+	json.NewEncoder(t.steps).Encode(struct {
+		Step      int              `json:"step"`
+		Loss      float64          `json:"loss"`
+		Rate      float64          `json:"rate"`
+		Objective string           `json:"objective"`
+		Tokens    int              `json:"tokens"`
+		Seconds   float64          `json:"seconds"`
+		Judgement *train.Judgement `json:"judgement,omitempty"`
+	}{p.Step, p.Loss, p.Rate, objective(p.Causal), p.Tokens, p.Elapsed.Seconds(), p.Judgement})
+	if j := p.Judgement; j != nil {
+		t.sh.log.Info("judged", "step", p.Step, "loss", j.Loss, "AP", j.AveragePrecision, "F1", j.F1, "tokens/s", int(speed))
+	}
+	if t.sh.terminal() && (time.Since(t.shown) > time.Second/4 || p.Step == p.Steps) {
+		t.shown = time.Now()
+		end := ""
+		if p.Step == p.Steps {
+			end = "\n"
+		}
+		fmt.Fprintf(t.sh.stderr, "\rstep %d of %d, loss %.4f, %.0f tokens/s, %s left \x1b[K%s", p.Step, p.Steps, p.Loss, speed, left.Round(time.Second), end)
+	}
+}
+
+func objective(causal bool) string {
+	if causal {
+		return "next event"
+	}
+	return "leak"
+}
+
+// savedState is what a training needs to go on, in the file beside the model.
+type savedState struct {
+	// Settings have to be equal for the result to be the same.
+	Settings string
+	State    train.State
+}
+
+func (t *training) statePath() string { return t.out + ".state" }
+
+// settings names everything that the result depends on.
+func (t *training) settings() string {
+	m := t.manifest
+	text, _ := json.Marshal([]any{m.Made, m.Architecture, m.Init, m.Seed, m.Optimiser, m.Data, t.cfg.Steps, t.cfg.BatchSize, t.cfg.Rate, tokenize.VocabHash})
+	return string(text)
+}
+
+func (t *training) save(s *train.State) error {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(savedState{t.settings(), *s}); err != nil {
+		return err
+	}
+	return model.WriteFile(t.statePath(), b.Bytes())
+}
+
+// saved reads the state of the training that was stopped.
+func (t *training) saved() (*train.State, error) {
+	data, err := os.ReadFile(t.statePath())
+	if err != nil {
+		return nil, fmt.Errorf("nothing to resume: %w", err)
+	}
+	var s savedState
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&s); err != nil {
+		return nil, fmt.Errorf("%s: not the state of a training: %w", t.statePath(), err)
+	}
+	if s.Settings != t.settings() {
+		return nil, fmt.Errorf("%s: is of a training with other logs, flags or another version: train anew without --resume", t.statePath())
+	}
+	t.started = s.State.Step
+	return &s.State, nil
+}
