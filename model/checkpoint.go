@@ -171,7 +171,7 @@ func (m *Manifest) fits(file string) error {
 func (c *Checkpoint) Encode() ([]byte, error) {
 	c.Manifest.Version = checkpointVersion
 	c.Manifest.VocabHash = tokenize.VocabHash
-	text, err := json.MarshalIndent(&c.Manifest, "", "  ")
+	text, err := manifestText(&c.Manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -179,12 +179,21 @@ func (c *Checkpoint) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return zipped(text, c.Weights, histories)
+}
+
+func manifestText(m *Manifest) ([]byte, error) {
+	text, err := json.MarshalIndent(m, "", "  ")
+	return append(text, '\n'), err
+}
+
+func zipped(manifest, weights, histories []byte) ([]byte, error) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	for _, m := range []struct {
 		name string
 		data []byte
-	}{{manifestName, append(text, '\n')}, {weightsName, c.Weights}, {historiesName, histories}} {
+	}{{manifestName, manifest}, {weightsName, weights}, {historiesName, histories}} {
 		w, err := z.Create(m.name)
 		if err != nil {
 			return nil, err

@@ -15,9 +15,9 @@
 //
 // A step cuts its batch into small parts of sequences of like length, computes
 // each part's gradient on one thread, several parts at a time, and adds the
-// gradients in the order of the parts. One part fits the processor's caches,
-// and no operation waits for another thread, which on few cores beats
-// libtorch's own threads. The parts, the random numbers and the order of the
+// gradients in the order of the parts, so that no operation waits for another
+// thread and those that libtorch does on one thread only run side by side too.
+// The parts, the random numbers and the order of the
 // sums do not depend on the number of threads, so neither does the result: the
 // same seed and batches give the same weights to the last bit, on the same
 // libtorch, BLAS and kind of processor.
