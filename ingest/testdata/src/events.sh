@@ -35,3 +35,7 @@ trace threads ./calls to
 trace errors --leak-check=no ./calls x
 trace fork --time-stamp=yes --trace-children=yes ./calls fe
 trace helgrind --tool=helgrind ./calls
+# Processes that write into each other's lines.
+trace jumbled --time-stamp=yes --trace-children=yes bash -c \
+	'for i in 1 2 3; do x=$(echo $i; (y=$(date); echo $y)); echo "$x" | sort | cat > /dev/null & done; wait'
+gzip -9n "$out/trace-malloc/jumbled.log"
