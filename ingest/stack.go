@@ -259,11 +259,14 @@ func trimCompilerSuffixes(s string) string {
 // IsAllocator reports whether a frame belongs to the allocator itself or to the
 // tool that watched it, so that it says nothing about who allocated.
 func IsAllocator(f Frame) bool {
-	switch f.Function {
+	// Kernels since 6.10 call the functions behind their allocation macros *_noprof.
+	switch strings.TrimSuffix(f.Function, "_noprof") {
 	case "malloc", "calloc", "realloc", "reallocarray", "reallocf", "memalign", "aligned_alloc", "posix_memalign", "valloc", "pvalloc",
 		"kmemleak_alloc", "kmalloc", "kmalloc_trace", "kmalloc_order", "kmalloc_array", "kzalloc", "krealloc", "kvmalloc_node",
 		"kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_alloc_lru", "kmem_cache_alloc_trace", "kmem_cache_alloc_node_trace",
-		"kmem_cache_zalloc", "slab_post_alloc_hook", "kmemleak_alloc_recursive", "slab_alloc", "slab_alloc_node", "__alloc_pages":
+		"kmem_cache_zalloc", "slab_post_alloc_hook", "kmemleak_alloc_recursive", "slab_alloc", "slab_alloc_node", "__alloc_pages",
+		"create_object", "__create_object", "__kvmalloc_node", "kvmalloc", "kmemleak_vmalloc",
+		"vmalloc", "vzalloc", "__vmalloc", "__vmalloc_node", "__vmalloc_node_range", "pcpu_alloc", "__alloc_percpu":
 		return true
 	}
 	switch {

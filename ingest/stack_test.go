@@ -120,14 +120,16 @@ func TestStacksStoreOnce(t *testing.T) {
 func TestIsAllocator(t *testing.T) {
 	for _, f := range []ingest.Frame{
 		{Function: "malloc"}, {Function: "operator new(unsigned long)"}, {Function: "__interceptor_calloc"},
-		{Function: "__kmalloc_node_track_caller"}, {Function: "f", Module: "/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so"},
+		{Function: "__kmalloc_node_track_caller"}, {Function: "create_object"},
+		{Function: "kmalloc_trace_noprof"}, {Function: "__kmalloc_cache_noprof"}, {Function: "pcpu_alloc_noprof"}, {Function: "vzalloc"},
+		{Function: "f", Module: "/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so"},
 		{Function: "g", Module: "/usr/lib/heaptrack/libheaptrack_preload.so"}, {Function: "h", File: "vg_replace_malloc.c"},
 	} {
 		if !ingest.IsAllocator(f) {
 			t.Errorf("%v is no allocator", f)
 		}
 	}
-	for _, f := range []ingest.Frame{{Function: "main"}, {}, {Function: "my_malloc"}, {Function: "operator()(int)"}, {Module: "/lib/libc.so.6"}} {
+	for _, f := range []ingest.Frame{{Function: "main"}, {}, {Function: "my_malloc"}, {Function: "probe_noprof"}, {Function: "operator()(int)"}, {Module: "/lib/libc.so.6"}} {
 		if ingest.IsAllocator(f) {
 			t.Errorf("%v is an allocator", f)
 		}
