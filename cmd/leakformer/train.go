@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/gob"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/datasets"
 	"leakformer/eval"
 	"leakformer/model"
@@ -36,6 +38,7 @@ func (sh *shell) train() *cli.Command {
 			&cli.StringFlag{Name: "init", Usage: "`MODEL` to start from"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`MODEL` to write"},
 			&cli.StringFlag{Name: "metrics", Usage: "`FILE` for the figures of every step, JSON Lines (default: MODEL.metrics.jsonl)"},
+			&cli.StringFlag{Name: "plot", Usage: "`FILE` for a picture of losses, precision and recall, SVG (default: MODEL.svg)"},
 			&cli.BoolFlag{Name: "resume", Usage: "go on with the training that was stopped"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of everything drawn"},
 			&cli.IntFlag{Name: "steps", Usage: "of the optimiser (default: train's own)"},
@@ -63,7 +66,8 @@ func (sh *shell) trainAction(c *cli.Context) error {
 		return err
 	}
 	sh.tune()
-	t := &training{sh: sh, out: out, metrics: c.String("metrics"), resume: c.Bool("resume")}
+	t := &training{sh: sh, out: out, metrics: cmp.Or(c.String("metrics"), out+".metrics.jsonl"),
+		plot: cmp.Or(c.String("plot"), out+".svg"), resume: c.Bool("resume")}
 	if err := t.start(c); err != nil {
 		return err
 	}
@@ -129,13 +133,14 @@ func (sh *shell) trainingData(c *cli.Context, clean []string) (data train.Data, 
 
 // training makes one model.
 type training struct {
-	sh           *shell
-	out, metrics string
-	resume       bool
-	cfg          train.Config
-	net          *torch.Net
-	manifest     model.Manifest
-	steps        *bufio.Writer
+	sh *shell
+	// out, metrics and plot are the files to write.
+	out, metrics, plot string
+	resume             bool
+	cfg                train.Config
+	net                *torch.Net
+	manifest           model.Manifest
+	steps              *bufio.Writer
 	// started is the step that this process began at.
 	started int
 	shown   time.Time
@@ -182,9 +187,6 @@ func (t *training) run(ctx context.Context, data train.Data) (err error) {
 			return err
 		}
 	}
-	if t.metrics == "" {
-		t.metrics = t.out + ".metrics.jsonl"
-	}
 	mode := os.O_TRUNC
 	if t.resume {
 		mode = os.O_APPEND
@@ -194,16 +196,37 @@ func (t *training) run(ctx context.Context, data train.Data) (err error) {
 		return err
 	}
 	t.steps = bufio.NewWriter(f)
-	defer func() { err = errors.Join(err, t.steps.Flush(), f.Close()) }()
 	start := time.Now()
 	res, err := train.Run(ctx, t.cfg, data, t.net, t.progress)
-	if err != nil {
+	if err := errors.Join(err, t.steps.Flush(), f.Close()); err != nil {
 		if _, found := os.Stat(t.statePath()); found == nil && errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w; go on with --resume", err)
 		}
 		return err
 	}
+	if err := t.draw(res); err != nil {
+		return err
+	}
 	return t.finish(res, time.Since(start))
+}
+
+// draw makes the picture of the training from the metrics file, which also has the
+// steps made before it was stopped and resumed.
+func (t *training) draw(res *train.Result) error {
+	f, err := os.Open(t.metrics)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	steps, err := plot.ReadSteps(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.metrics, err)
+	}
+	var svg bytes.Buffer
+	if err := plot.Training(&svg, steps, res.Curve, res.Threshold); err != nil {
+		return err
+	}
+	return model.WriteFile(t.plot, svg.Bytes())
 }
 
 // describe lists the data in the manifest.
@@ -253,15 +276,11 @@ func (t *training) progress(p train.Progress) {
 		left = p.Elapsed / time.Duration(done) * time.Duration(p.Steps-p.Step)
 	}
 	speed := float64(t.tokens) / max(p.Elapsed.Seconds(), 1e-9)
-	json.NewEncoder(t.steps).Encode(struct {
-		Step      int              `json:"step"`
-		Loss      float64          `json:"loss"`
-		Rate      float64          `json:"rate"`
-		Objective string           `json:"objective"`
-		Tokens    int              `json:"tokens"`
-		Seconds   float64          `json:"seconds"`
-		Judgement *train.Judgement `json:"judgement,omitempty"`
-	}{p.Step, p.Loss, p.Rate, objective(p.Causal), p.Tokens, p.Elapsed.Seconds(), p.Judgement})
+	step := plot.Step{Step: p.Step, Loss: p.Loss, Rate: p.Rate, Objective: plot.Leak, Tokens: p.Tokens, Seconds: p.Elapsed.Seconds(), Judgement: p.Judgement}
+	if p.Causal {
+		step.Objective = plot.NextEvent
+	}
+	json.NewEncoder(t.steps).Encode(step)
 	if j := p.Judgement; j != nil {
 		t.sh.log.Info("judged", "step", p.Step, "loss", j.Loss, "AP", j.AveragePrecision, "F1", j.F1, "tokens/s", int(speed))
 	}
@@ -273,13 +292,6 @@ func (t *training) progress(p train.Progress) {
 		}
 		fmt.Fprintf(t.sh.stderr, "\rstep %d of %d, loss %.4f, %.0f tokens/s, %s left \x1b[K%s", p.Step, p.Steps, p.Loss, speed, left.Round(time.Second), end)
 	}
-}
-
-func objective(causal bool) string {
-	if causal {
-		return "next event"
-	}
-	return "leak"
 }
 
 // savedState is what a training needs to go on, in the file beside the model.
