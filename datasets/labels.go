@@ -42,6 +42,9 @@ type Leak struct {
 	// allocation or a free is one record, a realloc is a free and an
 	// allocation; a realloc of nothing is one allocation and a free of nothing
 	// is no record.
+	//
+	// In a report or a series of scans the records are its entries, and Event is
+	// the first entry of the block after it was leaked.
 	Event   int64    `json:"event"`
 	Address Address  `json:"address"`
 	Size    int64    `json:"size"` // as asked for, in bytes
