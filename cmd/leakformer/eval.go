@@ -22,10 +22,10 @@ func (sh *shell) eval() *cli.Command {
 		Name:      "eval",
 		Usage:     "measure a model, and simple rules beside it, on labelled logs",
 		ArgsUsage: "[LOG...]",
-		Description: "Without logs, all logs of the label file are measured; without a model, the simple\n" +
+		Description: "Without logs, all logs of the label files are measured; without a model, the simple\n" +
 			"rules alone.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about the logs"},
+			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about the logs; may be repeated"},
 			modelFlag(), referenceFlag(),
 			&cli.Float64SliceFlag{Name: "cut", Usage: "look at each run after this `SHARE` of its events; may be repeated (default: 0.3, 0.6, 0.9 and 1)"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, markdown or json"},
@@ -49,10 +49,10 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	if i := slices.IndexFunc(cuts, func(x float64) bool { return !(x > 0 && x <= 1) }); i >= 0 {
 		return usagef("eval: --cut %v: want a share of the events, more than 0 and at most 1", cuts[i])
 	}
-	if c.String("labels") == "" {
+	if len(c.StringSlice("labels")) == 0 {
 		return usagef("eval: --labels has to name the file with the truth about the logs")
 	}
-	labels, err := datasets.ReadLabels(c.String("labels"))
+	labels, err := readLabels(c.StringSlice("labels"))
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,23 @@ func tableOutput(format string) (func(io.Writer, []eval.Row) error, error) {
 	return nil, usagef("eval: --format %s: want text, markdown or json", format)
 }
 
+// readLabels reads label files as one, in which each log is named as seen from
+// here.
+func readLabels(files []string) (*datasets.Labels, error) {
+	all := &datasets.Labels{Version: datasets.Version}
+	for _, file := range files {
+		labels, err := datasets.ReadLabels(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range labels.Logs {
+			l.Log = filepath.Join(filepath.Dir(file), l.Log)
+			all.Logs = append(all.Logs, l)
+		}
+	}
+	return all, nil
+}
+
 // evaluation loads the runs to evaluate, one at a time.
 type evaluation struct {
 	sh     *shell
@@ -126,7 +143,7 @@ func (e *evaluation) choose(references []string) error {
 	all := len(e.logs) == 0
 	if all {
 		for _, l := range e.labels.Logs {
-			e.logs = append(e.logs, filepath.Join(filepath.Dir(e.c.String("labels")), l.Log))
+			e.logs = append(e.logs, l.Log)
 		}
 	}
 	var logs []string

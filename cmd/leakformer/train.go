@@ -34,7 +34,7 @@ func (sh *shell) train() *cli.Command {
 			"flags give the same model. A training that was stopped goes on with --resume.",
 		Flags: []cli.Flag{
 			&listFlag{&cli.StringSliceFlag{Name: "clean", Aliases: []string{"c"}, Usage: "`LOG` of a clean run, or a folder of such; may be repeated"}},
-			&cli.StringFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about more logs, which it names"},
+			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about more logs, which it names; may be repeated"},
 			&cli.StringFlag{Name: "init", Usage: "`MODEL` to start from"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`MODEL` to write"},
 			&cli.StringFlag{Name: "metrics", Usage: "`FILE` for the figures of every step, JSON Lines (default: MODEL.metrics.jsonl)"},
@@ -59,7 +59,7 @@ func (sh *shell) trainAction(c *cli.Context) error {
 	switch {
 	case out == "":
 		return usagef("train: -o has to name the model to write")
-	case len(clean) == 0 && c.String("labels") == "":
+	case len(clean) == 0 && len(c.StringSlice("labels")) == 0:
 		return usagef("train: --clean has to name logs of clean runs")
 	}
 	if err := writable(out); err != nil {
@@ -93,20 +93,16 @@ func (sh *shell) trainingData(c *cli.Context, clean []string) (data train.Data, 
 	if data.Clean, err = sh.loadAll(c.Context, clean, c.String("log-format")); err != nil {
 		return data, err
 	}
-	if c.String("labels") == "" {
-		return data, nil
-	}
-	labels, err := datasets.ReadLabels(c.String("labels"))
+	labels, err := readLabels(c.StringSlice("labels"))
 	if err != nil {
 		return data, err
 	}
 	for i := range labels.Logs {
 		l := &labels.Logs[i]
-		log := filepath.Join(filepath.Dir(c.String("labels")), l.Log)
-		if err := l.Verify(log); err != nil {
+		if err := l.Verify(l.Log); err != nil {
 			return data, err
 		}
-		run, err := sh.loadRun(c.Context, log, c.String("log-format"))
+		run, err := sh.loadRun(c.Context, l.Log, c.String("log-format"))
 		if err != nil {
 			return data, err
 		}
@@ -123,7 +119,7 @@ func (sh *shell) trainingData(c *cli.Context, clean []string) (data train.Data, 
 			labelled.Leaks = append(labelled.Leaks, train.Leak{Block: block, Event: event})
 		}
 		if len(labelled.Leaks) == 0 {
-			sh.warn("note: the labels of %s name no blocks: passed over", log)
+			sh.warn("note: the labels of %s name no blocks: passed over", l.Log)
 			continue
 		}
 		data.Labelled = append(data.Labelled, labelled)
