@@ -218,12 +218,12 @@ func reported(c *candidate) []reason {
 		scans = max(scans, b.Scans)
 	}
 	meaning := [...]string{
-		ingest.NotJudged:    "the log does not say whether they can be reached",
-		ingest.Definite:     "nothing points to them any more",
-		ingest.Indirect:     "only lost blocks point to them",
-		ingest.Possible:     "only pointers into their middle are left",
-		ingest.Reachable:    "pointers to them are left",
-		ingest.Unreferenced: "kmemleak found no pointer to them",
+		ingest.NotJudged:    "the log does not say whether anything points there",
+		ingest.Definite:     "no pointer to the start or into it was found",
+		ingest.Indirect:     "only lost blocks point there",
+		ingest.Possible:     "only pointers into the middle were found",
+		ingest.Reachable:    "a pointer to the start was found",
+		ingest.Unreferenced: "kmemleak found no pointer there",
 	}
 	var rs []reason
 	for loss, a := range by {

@@ -100,8 +100,8 @@ func TestWhy(t *testing.T) {
 			"the probability 0.000 is below the threshold 0.500",
 		}},
 		{"memcheck", report(), nil, 1, []string{
-			"3 blocks (96 bytes) definitely lost: nothing points to them any more",
-			"1 block (8 bytes) still reachable: pointers to them are left",
+			"3 blocks (96 bytes) definitely lost: no pointer to the start or into it was found",
+			"1 block (8 bytes) still reachable: a pointer to the start was found",
 		}},
 	} {
 		d := &detect.Detector{Scorer: &detecttest.Scorer{Sites: map[string]float64{"leak": c.probability, "other": 0}}, Threshold: 0.5, All: true}

@@ -32,19 +32,23 @@ type Truth struct {
 // A leak is the block at its address that is live at its event and is never
 // freed; blocks that had the address before are not meant. Leaks behind the end
 // of a log that was cut off are left out. A leak that fits no block is an error:
-// the labels are of another run.
+// the labels are of another run. Of a series of snapshots the last counts: what
+// only an earlier one shows is left out.
 func Match(run *tokenize.Run, l *datasets.LogLabels) (*Truth, error) {
 	t := &Truth{since: make(map[int32]uint32, len(l.Leaks)), sites: map[int]int64{}}
 	events := run.Class == ingest.Events
 	if events && l.Events > 0 && int64(run.Events) > l.Events {
 		return nil, fmt.Errorf("%s: the labels are of a log with %d events, this one has %d: they are of another run", run.Name, l.Events, run.Events)
 	}
-	last := lastAt(run)
+	last, seen := addresses(run)
 	for n, leak := range l.Leaks {
 		if events && leak.Event > int64(run.Events) {
 			continue
 		}
 		i, ok := last[uint64(leak.Address)]
+		if !events && !ok && seen[uint64(leak.Address)] {
+			continue
+		}
 		if !ok || events && int64(run.Blocks[i].Born) >= leak.Event {
 			return nil, fmt.Errorf("%s: label %d: no block at %s is allocated before event %d and never freed: the labels are of another run",
 				run.Name, n, leak.Address, leak.Event)
@@ -60,15 +64,21 @@ func Match(run *tokenize.Run, l *datasets.LogLabels) (*Truth, error) {
 	return t, nil
 }
 
-// lastAt finds the block that is outstanding at each address at the run's end.
-func lastAt(run *tokenize.Run) map[uint64]int32 {
-	at := map[uint64]int32{}
+// addresses finds the block that is outstanding at each address at the run's end,
+// and all addresses that the run shows.
+func addresses(run *tokenize.Run) (last map[uint64]int32, seen map[uint64]bool) {
+	last, seen = map[uint64]int32{}, map[uint64]bool{}
 	for i := range run.Blocks {
-		if b := &run.Blocks[i]; b.Died == tokenize.Alive && b.Addr != 0 {
-			at[b.Addr] = int32(i)
+		b := &run.Blocks[i]
+		if b.Addr == 0 {
+			continue
+		}
+		seen[b.Addr] = true
+		if b.Died == tokenize.Alive {
+			last[b.Addr] = int32(i)
 		}
 	}
-	return at
+	return last, seen
 }
 
 // matchSite marks the sites whose innermost frames are those of the label. Sites

@@ -76,6 +76,24 @@ func TestMatchRefuses(t *testing.T) {
 	}
 }
 
+// A leak that only an earlier scan shows is left out; one that none shows is of
+// another run.
+func TestMatchSnapshots(t *testing.T) {
+	run := &tokenize.Run{Class: ingest.Snapshots, Events: 3, Sites: make([]tokenize.Site, 1), BySite: [][]int32{{0, 1}}, Blocks: []tokenize.Block{
+		{Addr: 0x10, Count: 1, Died: 2}, {Addr: 0x20, Born: 1, Count: 1, Died: tokenize.Alive},
+	}}
+	truth, err := Match(run, &datasets.LogLabels{Events: 3, Leaks: []datasets.Leak{leak(0, 0x10), leak(1, 0x20)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if truth.Leaked(0, 3) || !truth.Leaked(1, 3) {
+		t.Error("the wrong object is leaked")
+	}
+	if _, err := Match(run, &datasets.LogLabels{Events: 3, Leaks: []datasets.Leak{leak(0, 0x30)}}); err == nil {
+		t.Error("an object that no scan shows is accepted")
+	}
+}
+
 func TestMatchSites(t *testing.T) {
 	l := detecttest.NewReport("memcheck.log", "app")
 	l.Outstanding("a<f<main", 3, 24, ingest.Definite)

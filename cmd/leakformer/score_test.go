@@ -25,7 +25,7 @@ func TestScoreAndEval(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"score @leaky/4.raw", 3, `(?m)^   1  [01]\.\d+  LEAK .* app\+0x400 < app\+0x100$(?s:.*)^4.raw: 1 of 2 sites leak .*compared with 4 clean runs`},
+		{"score @leaky/4.raw", 3, `(?m)^   1  [01]\.\d+  LEAK .* app\+0x400 < app\+0x100$(?s:.*)^4.raw: leaks at 1 of 2 sites: .*compared with 4 clean runs`},
 		{"score --reference @clean/0.raw @clean/1.raw @leaky/4.raw", 3, `compared with 2 clean runs`},
 		{"score --reference @clean @leaky/4.raw", 3, `compared with 4 clean runs`},
 		{"score --reference @other.raw @leaky/4.raw", 3, `warning: the reference logs know only 0 % of this run's allocations`},

@@ -88,30 +88,34 @@ func (t *Text) Summary(s *detect.Summary) error {
 	if t.rank > 0 {
 		fmt.Fprintln(t.w)
 	}
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(t.w, "warning: %s\n", printable(warning))
+	}
 	fmt.Fprintf(t.w, "%s: ", printable(path.Base(s.Log)))
 	if s.Leaks == 0 {
 		fmt.Fprint(t.w, "no leak found")
 	} else {
-		fmt.Fprintf(t.w, "%d of %d sites leak %s", s.Leaks, s.Sites, Amount(s.Leaked))
+		fmt.Fprintf(t.w, "leaks at %d of %s: %s", s.Leaks, number(s.Sites, "site"), Amount(s.Leaked))
 	}
-	fmt.Fprintf(t.w, "; outstanding are %s at %d sites after %d events", Amount(s.Outstanding), s.Sites, s.Cut)
+	fmt.Fprintf(t.w, "; outstanding %s at %s after %d events", Amount(s.Outstanding), number(s.Sites, "site"), s.Cut)
 	if s.Cut < s.Events {
 		fmt.Fprintf(t.w, " of %d", s.Events)
 	}
-	fmt.Fprintf(t.w, " (threshold %.3f, model %s, compared with %d clean runs)\n", s.Threshold, s.Model, s.ReferenceRuns)
-	for _, warning := range s.Warnings {
-		fmt.Fprintf(t.w, "warning: %s\n", printable(warning))
-	}
+	fmt.Fprintf(t.w, " (threshold %.3f, model %s, compared with %s)\n", s.Threshold, s.Model, number(s.ReferenceRuns, "clean run"))
 	return t.w.Flush()
+}
+
+// number writes a number of things.
+func number(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 // Amount writes blocks and bytes for people: "120 blocks, 4.0 KiB".
 func Amount(a ingest.Amount) string {
-	noun := "blocks"
-	if a.Blocks == 1 {
-		noun = "block"
-	}
-	return fmt.Sprintf("%d %s, %s", a.Blocks, noun, Bytes(a.Bytes))
+	return number(int(a.Blocks), "block") + ", " + Bytes(a.Bytes)
 }
 
 // Bytes writes a size for people, in powers of 1024.
