@@ -265,3 +265,24 @@ func program(command string) string {
 	word, _, _ := strings.Cut(strings.TrimSpace(command), " ")
 	return strings.TrimRight(path.Base(word), ".-0123456789")
 }
+
+// WithoutStacks returns the run as a log without call stacks would show it: all blocks of
+// one size are one site.
+func (r *Run) WithoutStacks() *Run {
+	out := *r
+	out.Sites, out.Blocks = nil, append([]Block(nil), r.Blocks...)
+	malloc := []ingest.Frame{{Function: "malloc"}}
+	sites := map[int64]uint32{}
+	for i := range out.Blocks {
+		b := &out.Blocks[i]
+		site, ok := sites[b.Size]
+		if !ok {
+			site = uint32(len(out.Sites))
+			sites[b.Size] = site
+			out.Sites = append(out.Sites, sizeSite(malloc, b.Size))
+		}
+		b.Site = site
+	}
+	out.index()
+	return &out
+}

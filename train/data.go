@@ -68,13 +68,66 @@ type split struct {
 }
 
 // newSplit divides the data by run. Of each program with several clean runs some
-// are held out; labelled runs likewise.
+// are held out; labelled runs likewise. Some of the runs to learn from are there a
+// second time, without their call stacks, for logs that have none.
 func newSplit(data Data, holdout float64, seed uint64) (*split, error) {
 	if len(data.Clean)+len(data.Labelled) == 0 {
 		return nil, fmt.Errorf("no runs to learn from")
 	}
-	rng := generator(seed, 1)
 	sp := &split{}
+	if err := sp.divide(data, holdout, seed); err != nil {
+		return nil, err
+	}
+	if len(sp.valid) == 0 {
+		return nil, fmt.Errorf("%d runs are too few to hold one out for validation: at least 3 clean logs of one program are needed", len(sp.train))
+	}
+	sp.train = append(sp.train, withoutStacks(sp.train)...)
+	return sp, nil
+}
+
+// bareEvery is how many labelled runs there are to each that is also shown without
+// stacks; of clean runs, two of a program are, so that there is one to compare with.
+const bareEvery = 6
+
+// withoutStacks returns some of the samples as logs without call stacks.
+func withoutStacks(samples []*sample) []*sample {
+	var out []*sample
+	for _, group := range groups(samples, func(s *sample) string { return s.run.Program }) {
+		var clean, all []*sample
+		var histories []*tokenize.History
+		labelled := 0
+		for _, s := range group {
+			bare := &sample{forgotten: s.forgotten}
+			switch {
+			case s.planter == nil:
+				if labelled++; labelled%bareEvery != 1 {
+					continue
+				}
+				bare.run = s.run.WithoutStacks()
+			case len(clean) < 2:
+				bare.run = s.run.WithoutStacks()
+				bare.planter = newPlanter(bare.run)
+				histories = append(histories, tokenize.NewHistory(bare.run))
+				clean = append(clean, bare)
+			default:
+				continue
+			}
+			all = append(all, bare)
+		}
+		for _, s := range all {
+			s.others = histories
+		}
+		for i, s := range clean {
+			s.others = slices.Delete(slices.Clone(histories), i, i+1)
+		}
+		out = append(out, all...)
+	}
+	return out
+}
+
+// divide is newSplit for the runs as they are.
+func (sp *split) divide(data Data, holdout float64, seed uint64) error {
+	rng := generator(seed, 1)
 	byProgram := map[string][]*tokenize.History{}
 	type entry struct {
 		s *sample
@@ -87,7 +140,7 @@ func newSplit(data Data, holdout float64, seed uint64) (*split, error) {
 		var known []*tokenize.History
 		for i, run := range group {
 			if run.Class != ingest.Events {
-				return nil, fmt.Errorf("%s: a %s has no frees to learn from; train on event logs (heaptrack, Valgrind --trace-malloc)", run.Name, run.Report.Format)
+				return fmt.Errorf("%s: a %s has no frees to learn from; train on event logs (heaptrack, Valgrind --trace-malloc)", run.Name, run.Report.Format)
 			}
 			e := entry{&sample{run: run, planter: newPlanter(run)}, tokenize.NewHistory(run)}
 			known = append(known, e.h)
@@ -118,7 +171,7 @@ func newSplit(data Data, holdout float64, seed uint64) (*split, error) {
 		for i, l := range group {
 			s, err := newLabelled(l)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			s.others = byProgram[l.Run.Program]
 			if i < out {
@@ -128,10 +181,7 @@ func newSplit(data Data, holdout float64, seed uint64) (*split, error) {
 			}
 		}
 	}
-	if len(sp.valid) == 0 {
-		return nil, fmt.Errorf("%d runs are too few to hold one out for validation: at least 3 clean logs of one program are needed", len(sp.train))
-	}
-	return sp, nil
+	return nil
 }
 
 // heldOut is how many of n runs are held out: none of fewer than three, so that

@@ -171,7 +171,8 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 		return nil, err
 	}
 	res.Steps, res.Judgements = st.Step, st.Judgements
-	res.Train, res.Valid = len(sp.train), len(sp.valid)
+	res.Valid = len(sp.valid)
+	res.Train = len(data.Clean) + len(data.Labelled) - res.Valid
 	res.Histories = sp.all
 	return res, nil
 }

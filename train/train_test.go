@@ -418,8 +418,18 @@ func TestSplitKeepsRunsApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(sp.train)+len(sp.valid) != 11 || len(sp.valid) != 3 {
+	// Two runs of each program are there without their stacks, too.
+	if len(sp.train)+len(sp.valid) != 11+4 || len(sp.valid) != 3 {
 		t.Errorf("%d runs to learn from, %d held out", len(sp.train), len(sp.valid))
+	}
+	held := map[string]bool{}
+	for _, s := range sp.valid {
+		held[s.run.Name+s.run.Program] = true
+	}
+	for _, s := range sp.train {
+		if held[s.run.Name+s.run.Program] {
+			t.Errorf("%s is held out and learned from", s.run.Name)
+		}
 	}
 	seen := map[*tokenize.Run]bool{}
 	for _, s := range slices.Concat(sp.train, sp.valid) {
