@@ -28,7 +28,7 @@ func (sh *shell) eval() *cli.Command {
 			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about the logs; may be repeated"},
 			modelFlag(), referenceFlag(),
 			&cli.Float64SliceFlag{Name: "cut", Usage: "look at each run after this `SHARE` of its events; may be repeated (default: 0.3, 0.6, 0.9 and 1)"},
-			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, markdown or json"},
+			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
 			&cli.BoolFlag{Name: "programs", Usage: "add a table for each program"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the bootstrap intervals"},
 			threadsFlag(), logFormatFlag(),
@@ -56,7 +56,7 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	e := &evaluation{sh: sh, c: c, labels: labels, cuts: cuts, learned: map[string]bool{}}
+	e := &evaluation{sh: sh, c: c, labels: labels, cuts: cuts, learned: map[string]uint32{}}
 	var entrants []eval.Entrant
 	if path := modelPath(c); path != "" {
 		m, err := sh.loadModel(path, c.Int("threads"))
@@ -66,7 +66,7 @@ func (sh *shell) evalAction(c *cli.Context) error {
 		defer m.Close()
 		e.known = m.checkpoint.Histories
 		for _, d := range m.checkpoint.Manifest.Data {
-			e.learned[d.Log] = true
+			e.learned[d.Log] = d.Events
 		}
 		entrants = append(entrants, eval.Entrant{Name: "leakformer " + m.id, Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Probabilities: true})
 	} else {
@@ -79,19 +79,21 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return write(sh.stdout, res.Rows(eval.TableConfig{Programs: c.Bool("programs"), Seed: c.Uint64("seed")}))
+	return write(sh.stdout, res.Rows(eval.TableConfig{Programs: c.Bool("programs") || c.String("format") == "summary", Seed: c.Uint64("seed")}))
 }
 
 func tableOutput(format string) (func(io.Writer, []eval.Row) error, error) {
 	switch format {
 	case "text":
 		return eval.WriteText, nil
+	case "summary":
+		return eval.WriteSummary, nil
 	case "markdown", "md":
 		return eval.WriteMarkdown, nil
 	case "json":
 		return eval.WriteJSON, nil
 	}
-	return nil, usagef("eval: --format %s: want text, markdown or json", format)
+	return nil, usagef("eval: --format %s: want text, summary, markdown or json", format)
 }
 
 // readLabels reads label files as one, in which each log is named as seen from
@@ -118,9 +120,9 @@ type evaluation struct {
 	labels *datasets.Labels
 	cuts   []float64
 	// references were named for this evaluation; known came with the model,
-	// which learned from the logs of these names.
+	// which learned from the logs of these names and numbers of events.
 	references, known []*tokenize.History
-	learned           map[string]bool
+	learned           map[string]uint32
 	logs              []string
 }
 
@@ -149,7 +151,7 @@ func (e *evaluation) choose(references []string) error {
 	var logs []string
 	for _, log := range e.logs {
 		why := taken[absolute(log)]
-		if e.learned[filepath.Base(log)] {
+		if e.wasLearned(log) {
 			why = "was learned from"
 		}
 		switch {
@@ -168,6 +170,13 @@ func (e *evaluation) choose(references []string) error {
 		e.references, err = e.sh.histories(e.c, references)
 	}
 	return err
+}
+
+// wasLearned reports whether the model learned from a log of this name and length.
+func (e *evaluation) wasLearned(log string) bool {
+	events, known := e.learned[filepath.Base(log)]
+	l, err := e.labels.Find(log)
+	return known && (err != nil || l.Events == 0 || l.Events == int64(events))
 }
 
 func absolute(path string) string {
