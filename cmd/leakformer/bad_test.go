@@ -51,7 +51,7 @@ func TestUsage(t *testing.T) {
 		{"train -o m --clean a --optimiser sgdd", "sgdd"},
 		{"eval", "--labels has to name"},
 		{"eval --labels l --cut 0", "--cut 0: want a share"},
-		{"eval --format xml", "--format xml: want text, markdown or json"},
+		{"eval --format xml", "--format xml: want text, summary, markdown or json"},
 		{"dataset collect no-such-program", `unknown programs ["no-such-program"]`},
 	} {
 		status, stdout, stderr := command(nil, strings.Fields(c.args)...)
@@ -119,7 +119,7 @@ func folder(t *testing.T) string {
 		"cut.arrow":       arrow[:len(arrow)/2],
 		"short.arrow":     arrow[:8],
 		"renamed/4.raw":   readFile(t, filepath.Join(dir, "leaky", "5.raw")),
-		"labels.json":     []byte(`{"version":1,"logs":[{"log":"clean/0.raw","sha256":"","class":"leaky","program":"app","events":9999,"leaks":[{"event":9,"address":"0x1","size":1,"kind":"lost"}]}]}`),
+		"labels.json":     []byte(`{"version":1,"logs":[{"log":"clean/0.raw","sha256":"","class":"leaky","program":"app","events":5959,"leaks":[{"event":9,"address":"0x1","size":1,"kind":"lost"}]}]}`),
 		"hash.json":       []byte(`{"version":1,"logs":[{"log":"clean/0.raw","sha256":"` + strings.Repeat("00", 32) + `","class":"clean","program":"app","events":9999}]}`),
 		"old.model":       readFile(t, filepath.Join(dir, "clean", "0.raw")),
 		"file-not-folder": []byte("x"),
