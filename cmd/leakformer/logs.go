@@ -120,28 +120,35 @@ func expand(paths []string) ([]logFile, error) {
 	return files, nil
 }
 
-// loadAll reads the logs named and those in the folders named. A file in a folder
-// that is no log is passed over with a note.
-func (sh *shell) loadAll(ctx context.Context, paths []string, format string) ([]*tokenize.Run, error) {
+// eachRun reads the logs named and those in the folders named, one after the other.
+// A file in a folder that is no log is passed over with a note.
+func (sh *shell) eachRun(ctx context.Context, paths []string, format string, f func(*tokenize.Run)) error {
 	files, err := expand(paths)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var runs []*tokenize.Run
-	for _, f := range files {
-		run, err := sh.loadRun(ctx, f.path, format)
+	n := 0
+	for _, file := range files {
+		run, err := sh.loadRun(ctx, file.path, format)
 		var unknown *ingest.FormatError
-		if f.found && errors.As(err, &unknown) {
-			sh.warn("note: %s is no log: passed over", f.path)
+		if file.found && errors.As(err, &unknown) {
+			sh.warn("note: %s is no log: passed over", file.path)
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		runs = append(runs, run)
+		f(run)
+		n++
 	}
-	if len(runs) == 0 && len(paths) > 0 {
-		return nil, errors.New("no log in " + strings.Join(paths, ", "))
+	if n == 0 && len(paths) > 0 {
+		return errors.New("no log in " + strings.Join(paths, ", "))
 	}
-	return runs, nil
+	return nil
+}
+
+// loadAll is eachRun with all runs in memory.
+func (sh *shell) loadAll(ctx context.Context, paths []string, format string) (runs []*tokenize.Run, err error) {
+	err = sh.eachRun(ctx, paths, format, func(r *tokenize.Run) { runs = append(runs, r) })
+	return runs, err
 }

@@ -95,13 +95,10 @@ func findingsOutput(format string, w io.Writer) (detect.Handler, error) {
 
 // histories measures clean runs.
 func (sh *shell) histories(c *cli.Context, logs []string) (tokenize.Reference, error) {
-	runs, err := sh.loadAll(c.Context, logs, c.String("log-format"))
+	var ref tokenize.Reference
+	err := sh.eachRun(c.Context, logs, c.String("log-format"), func(r *tokenize.Run) { ref = append(ref, tokenize.NewHistory(r)) })
 	if err != nil {
 		return nil, fmt.Errorf("reference: %w", err)
-	}
-	var ref tokenize.Reference
-	for _, r := range runs {
-		ref = append(ref, tokenize.NewHistory(r))
 	}
 	return ref, nil
 }
