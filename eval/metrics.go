@@ -110,6 +110,19 @@ func averagePrecision(sorted []scored, weight []int64) float64 {
 	return area / hits // NaN without a leak
 }
 
+// upToLastLeak drops the end of the ranking, which average precision does not
+// depend on: what is ranked below all leaks.
+func upToLastLeak(sorted []scored) []scored {
+	n := len(sorted)
+	for n > 0 && !sorted[n-1].leak {
+		n--
+	}
+	for n > 0 && n < len(sorted) && sorted[n].score == sorted[n-1].score {
+		n++
+	}
+	return sorted[:n]
+}
+
 func sortScores(s []scored) {
 	slices.SortFunc(s, func(a, b scored) int { return cmp.Compare(b.score, a.score) })
 }

@@ -64,6 +64,18 @@ func TestAveragePrecisionWeights(t *testing.T) {
 	}
 }
 
+// What is ranked below all leaks does not matter.
+func TestUpToLastLeak(t *testing.T) {
+	sites := []scored{{score: 0.9}, {score: 0.8, leak: true}, {score: 0.8}, {score: 0.7}, {score: 0.1}}
+	short := upToLastLeak(sites)
+	if len(short) != 3 || ap(nil, short...) != ap(nil, sites...) {
+		t.Errorf("%d of %d sites are left", len(short), len(sites))
+	}
+	if n := len(upToLastLeak(sites[3:])); n != 0 {
+		t.Errorf("%d sites are left of a ranking without leaks", n)
+	}
+}
+
 // Scores that know nothing have the base rate as their average precision.
 func TestAveragePrecisionOfChance(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))

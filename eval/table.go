@@ -156,8 +156,9 @@ func (r *Result) metrics(entrant, subset int, samples []int32, runs int, cfg Tab
 	for i := range once {
 		once[i] = 1
 	}
-	value := measures(tallies, all, once)
-	low, high := bootstrap(runs, cfg.Resamples, cfg.Seed, func(weight []int64) []float64 { return measures(tallies, all, weight) })
+	ranked := upToLastLeak(all)
+	value := measures(tallies, ranked, once)
+	low, high := bootstrap(runs, cfg.Resamples, cfg.Seed, func(weight []int64) []float64 { return measures(tallies, ranked, weight) })
 	rate := func(k int) Rate { return Rate{value[k], low[k], high[k]} }
 	sum := total(tallies, once)
 	m := Metrics{
