@@ -147,7 +147,7 @@ func (x *exam) finish(learner Learner, batch int) (*Result, error) {
 		probabilities[i] = res.Calibration.Probability(z)
 	}
 	res.Curve = x.curve(probabilities)
-	res.Threshold = bestF1(res.Curve).Threshold
+	res.Threshold = threshold(res.Curve)
 	return res, nil
 }
 
@@ -212,6 +212,36 @@ func bestF1(curve []CurvePoint) CurvePoint {
 		}
 	}
 	return best
+}
+
+// plateau is how far below the best F1 a threshold may lie to count as good.
+const plateau = 0.99
+
+// threshold is the middle, in log-odds, of the probabilities around the best F1
+// that do about as well. The best one itself is a matter of chance: on other runs
+// any of them may be the best.
+func threshold(curve []CurvePoint) float64 {
+	best := 0
+	for i, p := range curve {
+		if p.f1() > curve[best].f1() {
+			best = i
+		}
+	}
+	least := plateau * curve[best].f1()
+	from, to := best, best
+	for from > 0 && curve[from-1].f1() >= least {
+		from--
+	}
+	for to+1 < len(curve) && curve[to+1].f1() >= least {
+		to++
+	}
+	odds := (logit(curve[from].Threshold) + logit(curve[to].Threshold)) / 2
+	return 1 / (1 + math.Exp(-odds))
+}
+
+func logit(p float64) float64 {
+	p = min(max(p, 1e-6), 1-1e-6)
+	return math.Log(p / (1 - p))
 }
 
 // Calibration turns a logit z into the probability 1/(1+exp(-(A z + B))): Platt

@@ -160,7 +160,7 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	} else if err := learner.Load(bytes.NewReader(st.Learner)); err != nil {
 		return nil, fmt.Errorf("resuming: %w", err)
 	}
-	if err := loop(ctx, cfg, &sampler{samples: sp.train, cfg: cfg}, exam, st, learner, report); err != nil {
+	if err := loop(ctx, cfg, newSampler(sp.train, cfg), exam, st, learner, report); err != nil {
 		return nil, err
 	}
 	if err := learner.Load(bytes.NewReader(st.Best)); err != nil {

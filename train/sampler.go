@@ -12,6 +12,17 @@ import (
 type sampler struct {
 	samples []*sample
 	cfg     Config
+	plants  int
+}
+
+func newSampler(samples []*sample, cfg Config) *sampler {
+	s := &sampler{samples, cfg, plants}
+	for _, l := range samples {
+		if l.planter == nil {
+			s.plants = plantsBeside
+		}
+	}
+	return s
 }
 
 // poolBatches is how many batches are drawn together: sorted by length, they
@@ -21,9 +32,13 @@ const poolBatches = 4
 // perScene is how many sites of one scene go into a pool.
 const perScene = 48
 
-// plants is how many sites of a clean run leak in one training scene: more than
-// in life, so that there is something to learn from each.
-const plants = 24
+// How many sites of a clean run leak in one training scene: more than in life, so
+// that there is something to learn from each. Where real leaks are known, planted
+// ones are to stand beside them, not to drown them.
+const (
+	plants       = 24
+	plantsBeside = 8
+)
 
 // pool draws the examples of poolBatches batches.
 func (s *sampler) pool(k int) []*Batch {
@@ -31,7 +46,7 @@ func (s *sampler) pool(k int) []*Batch {
 	causal := s.cfg.NextEvery > 0 && k%s.cfg.NextEvery == s.cfg.NextEvery-1
 	var examples []example
 	for tries := 0; len(examples) < poolBatches*s.cfg.BatchSize && tries < 1000; tries++ {
-		sc := s.samples[rng.IntN(len(s.samples))].scene(rng, plants)
+		sc := s.samples[rng.IntN(len(s.samples))].scene(rng, s.plants)
 		if causal {
 			sc.Forgotten = nil
 		}

@@ -190,7 +190,7 @@ func TestShuffledLabelsTeachNothing(t *testing.T) {
 	}
 	x := newExam(sp.valid, 1)
 	cfg, _ := quick.withDefaults()
-	s := &sampler{samples: sp.train, cfg: cfg}
+	s := newSampler(sp.train, cfg)
 	precision := func(shuffle bool, seed uint64) float64 {
 		g := newBag()
 		rng := generator(seed, 3)
