@@ -17,6 +17,8 @@ func (sh *shell) check() *cli.Command {
 		Name:      "check",
 		Usage:     "tell how logs were read, and whether they hold together",
 		ArgsUsage: "RUN.arrow|LOG...",
+		Description: "Damage that could be passed over is counted in the report. The exit status is 1 if a file\n" +
+			"cannot be read at all, or does not hold together.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dump", Usage: "write the events as text"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the report: text, or json with one object a file"},

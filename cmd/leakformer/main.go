@@ -15,6 +15,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	sh := &shell{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, restart: restart}
 	code := sh.main(ctx, os.Args)
 	stop()
