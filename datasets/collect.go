@@ -207,6 +207,10 @@ func (c *collector) collect(ctx context.Context) error {
 		c.fail(0, Clean, err)
 		return nil
 	}
+	if c.program.Grows && !c.tracer.cuts {
+		c.fail(0, Clean, errors.New("growth is collected with heaptrack only: logs of other tools are not cut"))
+		return nil
+	}
 	c.version = packageOf(ctx, c.exe)
 	for i := range max(c.cfg.Clean, 0) {
 		if err := c.try(ctx, Clean, i, uint64(i)); err != nil {
@@ -226,7 +230,7 @@ func (c *collector) collect(ctx context.Context) error {
 
 // leakyRun makes one leaky run, with other seeds if need be.
 func (c *collector) leakyRun(ctx context.Context, i int) error {
-	if c.counted == 0 && !c.program.Natural {
+	if c.counted == 0 && c.forgets() {
 		if err := c.countOnly(ctx); err != nil {
 			c.fail(leakySeeds, Leaky, err)
 			return ctx.Err()
@@ -295,10 +299,13 @@ func (c *collector) count(ctl *control) {
 	c.counted++
 }
 
+// forgets says whether the leaks of the program are forgotten frees.
+func (c *collector) forgets() bool { return !c.program.Natural && !c.program.Grows }
+
 // one makes a run, strips its log and stores it.
 func (c *collector) one(ctx context.Context, class Class, seed uint64, log string) (*Run, *LogLabels, error) {
 	ctl := newControl(modeCount, seed)
-	if class == Leaky && !c.program.Natural {
+	if class == Leaky && c.forgets() {
 		ctl.header[wMode] = modeDrop
 		c.plan(ctl, seed)
 	}
@@ -311,6 +318,9 @@ func (c *collector) one(ctx context.Context, class Class, seed uint64, log strin
 	var s *stripped
 	err = writeFile(log, func(w io.Writer) error {
 		s, err = c.stripTo(w, raw, ctl)
+		if err == nil && class == Leaky && c.program.Grows {
+			s.leaks = append(s.leaks, s.contents...)
+		}
 		if err == nil {
 			err = c.refuse(class, ctl, s)
 		}
@@ -338,12 +348,21 @@ func (c *collector) one(ctx context.Context, class Class, seed uint64, log strin
 // minEvents is the least that makes a run worth keeping.
 const minEvents = 500
 
+// minGrowth is the least number of blocks that is called growth.
+const minGrowth = 20
+
 // refuse says why the run is no sample.
 func (c *collector) refuse(class Class, ctl *control, s *stripped) error {
 	leaks := len(s.leaks)
 	switch {
 	case ctl.header[wOwner] == 0:
 		return errors.New("the program did not load the preload library (static or set-uid executable?)")
+	case c.program.Grows && !s.cut:
+		return errors.New("the program did not say where its work ends")
+	case c.program.Grows && class == Clean && len(s.contents) >= minGrowth:
+		return fmt.Errorf("emptying the container of a clean run freed %d blocks: the phases do not tell its growth", len(s.contents))
+	case c.program.Grows && class == Leaky && leaks < minGrowth:
+		return fmt.Errorf("the container holds only %d blocks", leaks)
 	case s.events < minEvents:
 		return fmt.Errorf("only %d events in the trace", s.events)
 	case class == Clean && leaks > 0:
@@ -386,7 +405,7 @@ func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *co
 	if err := ctl.write(controlFile); err != nil {
 		return "", nil, "", err
 	}
-	w := &Work{Dir: c.work, Scale: c.cfg.Scale * c.tracer.scale, Leaky: class == Leaky, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
+	w := &Work{Dir: c.work, Scale: c.cfg.Scale * c.tracer.scale, Leaky: class == Leaky, control: controlFile, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
 	cmd, err := c.program.Prepare(w)
 	if err == nil {
 		err = w.err

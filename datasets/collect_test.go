@@ -130,6 +130,40 @@ func labelsFit(t *testing.T, dir string, r Run) {
 	}
 }
 
+func TestCollectGrowth(t *testing.T) {
+	cfg := small(t, "growth-lua", "growth-python", "growth-redis")
+	cfg.Scale = 0.3
+	m, err := Collect(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Runs) == 0 {
+		t.Skipf("none of the programs runs here: %+v", m.Failed)
+	}
+	for _, r := range m.Runs {
+		unmarked(t, filepath.Join(cfg.Dir, r.Log))
+		labelsFit(t, cfg.Dir, r)
+		labels, err := ReadLabels(filepath.Join(cfg.Dir, r.Labels))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := labels.Find(filepath.Base(r.Log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, leak := range l.Leaks {
+			if leak.Kind != Growth {
+				t.Fatalf("%s: a leak of kind %s", r.Log, leak.Kind)
+			}
+		}
+	}
+	cfg.Tool = "trace-malloc"
+	cfg.Dir = t.TempDir()
+	if m, err = Collect(context.Background(), cfg); err == nil && len(m.Runs) > 0 {
+		t.Errorf("growth was collected with a tool that cannot cut a log: %+v", m.Runs[0])
+	}
+}
+
 // unmarked makes sure that nothing in a log gives the collector away.
 func unmarked(t *testing.T, path string) {
 	t.Helper()

@@ -38,7 +38,18 @@ const (
 	wUnseen
 	wDropped
 	wRefused
+	wPhase
 )
+
+// Phases of a run whose container grows, see forget/forget.h.
+const (
+	phaseWork = iota
+	phaseCut
+	phaseEmpty
+)
+
+// kindPhase is the kind of a drop record that is none: a phase begins there.
+const kindPhase = 3
 
 // Defaults of the control file. 12 MB on disk, sparse where not used.
 const (
@@ -70,9 +81,9 @@ type freePath struct {
 
 // dropRecord is a block whose free was forgotten, or that was marked.
 type dropRecord struct {
-	Address uint64
+	Address uint64 // inverted in the file
 	Usable  uint64
-	Path    uint64
+	Path    uint64 // for kindPhase: the phase
 	Kind    uint64
 }
 
@@ -128,6 +139,9 @@ func readControl(name string) (*control, error) {
 	}
 	if err := binary.Read(f, binary.NativeEndian, c.drops); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	for i := range c.drops {
+		c.drops[i].Address = ^c.drops[i].Address
 	}
 	return c, nil
 }

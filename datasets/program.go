@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -29,6 +30,12 @@ type Program struct {
 	// Natural says that in leaky runs the program itself leaks and marks what
 	// it leaks; nothing is forgotten for it.
 	Natural bool
+
+	// Grows says that the program has a container that is bounded in clean runs
+	// and grows in leaky ones. It ends its work with the phases of
+	// forget/forget.h: the log ends at the first, and in a leaky run what the
+	// program frees in the second is labelled. Nothing is forgotten for it.
+	Grows bool
 
 	// Prepare writes the input files of one run and returns how to call the
 	// program. Everything that varies is drawn from w.Rand.
@@ -97,7 +104,22 @@ type Work struct {
 	Scale float64    // factor on the amount of work
 	Leaky bool       // for natural programs: leak
 
-	err error // first failure of Write
+	control string // control file of the preload library
+	err     error  // first failure of Write
+}
+
+// Phase tells the preload library, on behalf of a server, that a phase of
+// forget/forget.h has begun. The library sees it at the next free.
+func (w *Work) Phase(n int) error {
+	f, err := os.OpenFile(w.control, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(n)), 8*wPhase); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Between draws a number from low to high, uniform in its logarithm.

@@ -3,10 +3,12 @@ package datasets
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 )
 
@@ -15,8 +17,10 @@ type stripped struct {
 	events      int64
 	outstanding int64 // blocks live at the end
 	leaks       []Leak
-	markers     int64 // taken out
-	unplaced    int64 // drops without a live block at their marker: not labelled
+	cut         bool   // the log ends where the program said that its work was done
+	contents    []Leak // of the container that grows, in the order of Event
+	markers     int64  // taken out
+	unplaced    int64  // drops without a live block at their marker: not labelled
 	tool        string
 	command     string
 	modules     moduleMap
@@ -39,11 +43,18 @@ type heaptrackStripper struct {
 	ips     []uint64
 	number  []uint32 // new number of a node; 0: not used
 	node    int      // last node met in the second reading
-	live    map[uint64]int64
+	live    map[uint64]liveBlock
+	phase   uint64          // of a run whose container grows; from phaseCut on nothing is written
 	open    map[uint64]bool // markers not yet freed
 	leaked  map[uint64]bool
 	next    int // first drop whose marker has not been met
 	out     stripped
+}
+
+// liveBlock is a block not freed so far.
+type liveBlock struct {
+	size int64
+	born int64 // number of its allocation among the events
 }
 
 // maxRawLine bounds a line of a raw log: module names are the longest.
@@ -54,7 +65,7 @@ func stripHeaptrack(in io.ReadSeeker, out io.Writer, c *control, library string)
 	s := &heaptrackStripper{
 		marker: c.header[wMarker], library: library, drops: c.drops,
 		parents: []uint32{0}, ips: []uint64{0}, number: []uint32{0},
-		live: map[uint64]int64{}, open: map[uint64]bool{}, leaked: map[uint64]bool{},
+		live: map[uint64]liveBlock{}, open: map[uint64]bool{}, leaked: map[uint64]bool{},
 	}
 	if err := eachLine(in, s.survey); err != nil {
 		return nil, err
@@ -69,8 +80,16 @@ func stripHeaptrack(in io.ReadSeeker, out io.Writer, c *control, library string)
 	if err := eachLine(in, func(line []byte) error { return s.copy(w, line) }); err != nil {
 		return nil, err
 	}
-	s.out.outstanding = int64(len(s.live))
+	s.end()
 	return &s.out, w.Flush()
+}
+
+// end fills in what is known once the log has been read.
+func (s *heaptrackStripper) end() {
+	if !s.out.cut {
+		s.out.outstanding = int64(len(s.live))
+	}
+	slices.SortStableFunc(s.out.contents, func(a, b Leak) int { return cmp.Compare(a.Event, b.Event) })
 }
 
 // eachLine calls f for every whole line, its newline cut off. A last line
@@ -171,13 +190,16 @@ func (s *heaptrackStripper) copy(w *bufio.Writer, line []byte) error {
 			s.out.command = string(line[2:])
 		}
 	}
+	if s.phase >= phaseCut {
+		return nil
+	}
 	w.Write(line)
 	return w.WriteByte('\n')
 }
 
 func (s *heaptrackStripper) copyNode(w *bufio.Writer, line []byte) error {
 	s.node++
-	if s.number[s.node] == 0 {
+	if s.number[s.node] == 0 || s.phase >= phaseCut {
 		return nil
 	}
 	ip := line[2 : 2+bytes.IndexByte(line[2:], ' ')]
@@ -203,7 +225,11 @@ func (s *heaptrackStripper) copyAlloc(w *bufio.Writer, line []byte) error {
 	if s.leaked[address] {
 		return fmt.Errorf("block %#x is handed out again although its free was forgotten", address)
 	}
-	s.live[address] = int64(size)
+	if s.phase >= phaseCut {
+		delete(s.live, address) // its free was missed: it is another block now
+		return nil
+	}
+	s.live[address] = liveBlock{int64(size), s.out.events}
 	s.out.events++
 	w.WriteString("+ ")
 	writeHex(w, size)
@@ -226,10 +252,32 @@ func (s *heaptrackStripper) copyFree(w *bufio.Writer, line []byte) error {
 	if s.leaked[address] {
 		return fmt.Errorf("block %#x is freed although its free was forgotten", address)
 	}
+	if s.phase >= phaseCut {
+		s.afterCut(address)
+		return nil
+	}
 	delete(s.live, address)
 	s.out.events++
 	w.Write(line)
 	return w.WriteByte('\n')
+}
+
+// afterCut follows a free behind the end of the log. A block of the log that is
+// freed while the container is emptied was in it.
+func (s *heaptrackStripper) afterCut(address uint64) {
+	b, ok := s.live[address]
+	if ok && s.phase == phaseEmpty {
+		s.out.contents = append(s.out.contents, Leak{Event: b.born + 1, Address: Address(address), Size: b.size, Kind: Growth})
+	}
+	delete(s.live, address)
+}
+
+// begin begins a phase. The log ends at the first.
+func (s *heaptrackStripper) begin(phase uint64) {
+	if s.phase < phaseCut && phase >= phaseCut {
+		s.out.cut, s.out.outstanding = true, int64(len(s.live))
+	}
+	s.phase = phase
 }
 
 // placeDrop labels the drop whose number, modulo the span of the markers, the
@@ -244,13 +292,17 @@ func (s *heaptrackStripper) placeDrop(number uint64) {
 			s.out.unplaced++
 			continue
 		}
-		size, ok := s.live[d.Address]
-		if !ok || s.leaked[d.Address] {
+		if d.Kind == kindPhase {
+			s.begin(d.Path)
+			return
+		}
+		b, ok := s.live[d.Address]
+		if !ok || s.leaked[d.Address] || s.phase >= phaseCut {
 			s.out.unplaced++
 			return
 		}
 		s.leaked[d.Address] = true
-		s.out.leaks = append(s.out.leaks, Leak{Event: s.out.events, Address: Address(d.Address), Size: size, Kind: leakKinds[d.Kind%3]})
+		s.out.leaks = append(s.out.leaks, Leak{Event: s.out.events, Address: Address(d.Address), Size: b.size, Kind: leakKinds[d.Kind%3]})
 		return
 	}
 }

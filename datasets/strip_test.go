@@ -97,6 +97,33 @@ func TestStripSurvivesMissingMarkers(t *testing.T) {
 	}
 }
 
+// What a program frees while it empties its container was in it, and the log ends
+// before the program says that it begins to tidy up.
+func TestStripTellsWhatWasInTheContainer(t *testing.T) {
+	mark := func(n int) string { return fmt.Sprintf("+ %x 2 f0000\n- f0000\n", markerBytes+n) }
+	begin := "v 10400 3\nt 1010 0\nt 1020 1\n"
+	work := "+ 10 1 a000\n+ 20 1 b000\n+ 30 1 c000\n+ 40 1 d000\n- d000\n+ 50 1 d000\n"
+	log := begin + work + mark(0) + "- a000\n+ 8 2 a000\nc 9\n" + mark(1) +
+		"+ 8 1 e000\n- d000\n- a000\n- e000\n- b000\n" + mark(2) + "- c000\n"
+	c := &control{drops: []dropRecord{{Path: phaseCut, Kind: kindPhase}, {Path: phaseEmpty, Kind: kindPhase}, {Path: phaseEmpty + 1, Kind: kindPhase}}}
+	c.header[wMarker] = markerBytes
+	var out bytes.Buffer
+	s, err := stripHeaptrack(strings.NewReader(log), &out, c, libraryName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := begin + work; out.String() != want {
+		t.Errorf("stripped log:\n%s\nwant\n%s", out.String(), want)
+	}
+	want := []Leak{{Event: 2, Address: 0xb000, Size: 0x20, Kind: Growth}, {Event: 6, Address: 0xd000, Size: 0x50, Kind: Growth}}
+	if !reflect.DeepEqual(s.contents, want) {
+		t.Errorf("contents %+v, want %+v", s.contents, want)
+	}
+	if !s.cut || s.events != 6 || s.outstanding != 4 || s.leaks != nil {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // A process that is killed leaves half a line.
 func TestStripLeavesOutHalfALine(t *testing.T) {
 	log, c := marked()

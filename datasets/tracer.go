@@ -21,6 +21,7 @@ import (
 type tracer struct {
 	suffix string  // of the log's name
 	scale  float64 // factor on workloads: how much of them the tracer can bear
+	cuts   bool    // its log can be cut where the program's work ends: see Program.Grows
 
 	// wrap turns the process into one that is traced: its log goes to raw.
 	wrap func(p *process, library, raw string)
@@ -42,7 +43,7 @@ func findTracer(ctx context.Context, tool string) (*tracer, error) {
 		strip := func(w io.Writer, raw *os.File, c *control) (*stripped, error) {
 			return stripHeaptrack(raw, w, c, libraryName)
 		}
-		return &tracer{suffix: "raw.zst", scale: 1, wrap: wrap, strip: strip}, nil
+		return &tracer{suffix: "raw.zst", scale: 1, cuts: true, wrap: wrap, strip: strip}, nil
 	case "trace-malloc":
 		return traceMalloc(ctx)
 	}
@@ -173,7 +174,7 @@ func cutMarkers(w io.Writer, r io.Reader, marker uint64) ([]placed, error) {
 
 // placeMarkers labels the drops by the events around their markers.
 func placeMarkers(events []ingest.Event, markers []placed, drops []dropRecord) *stripped {
-	h := &heaptrackStripper{drops: drops, live: map[uint64]int64{}, leaked: map[uint64]bool{}}
+	h := &heaptrackStripper{drops: drops, live: map[uint64]liveBlock{}, leaked: map[uint64]bool{}}
 	for _, e := range events {
 		for len(markers) > 0 && markers[0].line < e.Line {
 			h.out.events = e.Seq
@@ -181,7 +182,7 @@ func placeMarkers(events []ingest.Event, markers []placed, drops []dropRecord) *
 			markers = markers[1:]
 		}
 		if e.Op == ingest.Alloc {
-			h.live[e.Addr] = e.Size
+			h.live[e.Addr] = liveBlock{e.Size, e.Seq}
 		} else {
 			delete(h.live, e.Addr)
 		}
@@ -190,6 +191,6 @@ func placeMarkers(events []ingest.Event, markers []placed, drops []dropRecord) *
 	for _, m := range markers {
 		h.placeDrop(m.number)
 	}
-	h.out.outstanding = int64(len(h.live))
+	h.end()
 	return &h.out
 }

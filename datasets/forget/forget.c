@@ -7,6 +7,8 @@
 // Each swallowed free leaves a marker in the trace: an allocation of a size
 // that nobody asks for, freed at once. The marker's size carries the number of
 // the drop, so the two records can be matched even when the tracer missed one.
+// Under memcheck, which writes a report and no trace, there are no markers:
+// memcheck is asked to describe the block in its log instead.
 //
 // Rules that shaped it:
 //   - malloc is not wrapped, so no stack of an allocation shows this library;
@@ -26,6 +28,7 @@
 #include <link.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,15 +36,24 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define VALGRIND_MONITOR_COMMAND(command) ((void)(command))
+#endif
+
 #define EXPORT __attribute__((visibility("default")))
 #define CONTROL "LEAKFORMER_FORGET" // environment: path of the control file
 
 static void (*next_free)(void *);
 static void *(*next_realloc)(void *, size_t);
+static int (*next_unlink)(const char *);
+static int (*next_remove)(const char *);
 static uint64_t *header;
 static struct path *paths;
 static struct drop *drops;
 static volatile int *alive; // 1 in the traced process, 0 in its forked children
+static uint64_t phase; // enum forget_phase, the last one recorded
 static uintptr_t own_low, own_high, tracer_low, tracer_high;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -98,6 +110,8 @@ static void set_up(void)
 {
 	next_realloc = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
 	next_free = (void (*)(void *))dlsym(RTLD_NEXT, "free");
+	next_unlink = (int (*)(const char *))dlsym(RTLD_NEXT, "unlink");
+	next_remove = (int (*)(const char *))dlsym(RTLD_NEXT, "remove");
 	const char *name = getenv(CONTROL);
 	if (!name)
 		return;
@@ -184,20 +198,40 @@ static int chosen(const struct path *p)
 	return mix(header[W_SEED] + mix(p->hash + p->frees)) >> 32 < p->share;
 }
 
-// record notes that the block is leaked from here on, and marks the place in
-// the trace. The lock is held, so that records and markers have one order.
-static int record(void *block, uint64_t path, uint64_t kind)
+// note marks the place in the trace, or has memcheck say where the block is from.
+static void note(uint64_t number, const void *block)
+{
+	if (header[W_MARKER]) {
+		void *volatile marker = malloc(header[W_MARKER] + number % FORGET_MARKERS);
+		next_free(marker);
+		return;
+	}
+	char command[64];
+	snprintf(command, sizeof command, "v.info location %p", block);
+	VALGRIND_MONITOR_COMMAND(command);
+}
+
+// record notes that the block is leaked from here on, or that a phase begins.
+// The lock is held, so that records and markers have one order.
+static int record(const void *block, uint64_t usable, uint64_t path, uint64_t kind)
 {
 	uint64_t n = header[W_DROPPED];
 	if (n >= header[W_DROPS]) {
 		header[W_REFUSED]++;
 		return 0;
 	}
-	drops[n] = (struct drop){ (uintptr_t)block, malloc_usable_size(block), path, kind };
+	drops[n] = (struct drop){ FORGET_HIDE(block), usable, path, kind };
 	header[W_DROPPED] = n + 1;
-	void *volatile marker = malloc(header[W_MARKER] + n % FORGET_MARKERS);
-	next_free(marker);
+	note(n, block);
 	return 1;
+}
+
+// follow_phase records a phase that was set since. The lock is held.
+static void follow_phase(void)
+{
+	uint64_t now = __atomic_load_n(&header[W_PHASE], __ATOMIC_ACQUIRE);
+	if (now != phase)
+		record(NULL, 0, phase = now, KIND_PHASE);
 }
 
 // forget says whether the free of the block is to be dropped.
@@ -215,12 +249,13 @@ static int forget(void *block)
 	_Unwind_Backtrace(step, &w);
 	if (!w.tracer && w.depth) {
 		pthread_mutex_lock(&lock);
+		follow_phase();
 		header[W_TOTAL]++;
 		struct path *p = find_path(&w);
 		if (!p)
 			header[W_UNSEEN]++;
 		else if (p->frees++, chosen(p))
-			p->dropped += dropped = record(block, p - paths, KIND_FORGOTTEN);
+			p->dropped += dropped = record(block, malloc_usable_size(block), p - paths, KIND_FORGOTTEN);
 		pthread_mutex_unlock(&lock);
 	}
 	errno = saved;
@@ -284,7 +319,41 @@ EXPORT void leakformer_mark(void *block, int kind)
 		return;
 	busy = 1;
 	pthread_mutex_lock(&lock);
-	record(block, 0, kind == KIND_GROWTH ? KIND_GROWTH : KIND_LOST);
+	record(block, malloc_usable_size(block), 0, kind == KIND_GROWTH ? KIND_GROWTH : KIND_LOST);
 	pthread_mutex_unlock(&lock);
 	busy = 0;
+}
+
+// set_phase says whether the file name stands for a phase, and sets it.
+static int set_phase(const char *file)
+{
+	size_t n = strlen(FORGET_PHASE_FILE);
+	if (busy || !file || strncmp(file, FORGET_PHASE_FILE, n) != 0 || !__atomic_load_n(&header, __ATOMIC_ACQUIRE) || !*alive)
+		return 0;
+	busy = 1;
+	pthread_mutex_lock(&lock);
+	__atomic_store_n(&header[W_PHASE], strtoul(file + n, NULL, 10), __ATOMIC_RELEASE);
+	follow_phase();
+	pthread_mutex_unlock(&lock);
+	busy = 0;
+	return 1;
+}
+
+// Any language can delete a file; not every one can call a library.
+EXPORT int unlink(const char *file)
+{
+	if (set_phase(file))
+		return 0;
+	if (!next_unlink)
+		start();
+	return next_unlink(file);
+}
+
+EXPORT int remove(const char *file)
+{
+	if (set_phase(file))
+		return 0;
+	if (!next_remove)
+		start();
+	return next_remove(file);
 }
