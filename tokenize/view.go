@@ -1,6 +1,10 @@
 package tokenize
 
-import "slices"
+import (
+	"slices"
+
+	"leakformer/ingest"
+)
 
 // A Scene is a run as it stood when Cut events had happened, beside the clean
 // runs it is compared with.
@@ -25,6 +29,12 @@ func (s *Scene) died(i int32) uint32 {
 // Live reports whether block i is outstanding at the cut.
 func (s *Scene) Live(i int32) bool {
 	return s.Run.Blocks[i].Born < s.Cut && s.died(i) >= s.Cut
+}
+
+// Lost reports whether the log itself says that no pointer leads to block i.
+func (s *Scene) Lost(i int32) bool {
+	l := s.Run.Blocks[i].Loss
+	return l == ingest.Definite || l == ingest.Indirect
 }
 
 // Leaked reports whether block i is outstanding only because its free, made

@@ -54,7 +54,8 @@ func newLabelled(l Labelled) (*sample, error) {
 		if b.Died != tokenize.Alive && !s.forgotten[k.Block] {
 			return nil, fmt.Errorf("%s: label says that block 0x%x leaks, but the log frees it at event %d", l.Run.Name, b.Addr, b.Died)
 		}
-		b.Died = max(k.Event, b.Born+1)
+		// The free stands before event k.Event: as one with the event before it.
+		b.Died = max(k.Event, b.Born+1) - 1
 		s.forgotten[k.Block] = true
 	}
 	return s, nil

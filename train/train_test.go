@@ -291,7 +291,7 @@ func TestLabelledRuns(t *testing.T) {
 	for _, c := range []struct {
 		cut  uint32
 		want bool
-	}{{run.Blocks[kept].Born + 5, false}, {run.Blocks[kept].Born + 10, false}, {run.Blocks[kept].Born + 11, true}} {
+	}{{run.Blocks[kept].Born + 5, false}, {run.Blocks[kept].Born + 9, false}, {run.Blocks[kept].Born + 10, true}} {
 		sc := &tokenize.Scene{Run: run, Cut: c.cut, Forgotten: s.forgotten}
 		if sc.Leaked(kept) != c.want || !sc.Live(kept) {
 			t.Errorf("at event %d: leaked is %v, live is %v", c.cut, sc.Leaked(kept), sc.Live(kept))

@@ -7,6 +7,8 @@
 //	leakformer train   --clean LOG|DIR... [--labels LABELS.json] [--init MODEL] -o MODEL
 //	leakformer score   [--model MODEL] [--reference LOG...] [--format text|jsonl] [--all] LOG
 //	leakformer eval    --labels LABELS.json [--model MODEL] [--reference LOG...] LOG...
+//	leakformer tokenize [-o SEQUENCES.arrow] [--dump] LOG
+//	leakformer model info [MODEL]
 //	leakformer dataset collect [-o DIR] [PROGRAM...]
 //	leakformer formats
 //	leakformer version

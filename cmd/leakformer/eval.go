@@ -58,7 +58,7 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	}
 	e := &evaluation{sh: sh, c: c, labels: labels, cuts: cuts, learned: map[string]uint32{}}
 	var entrants []eval.Entrant
-	if path := modelPath(c); path != "" {
+	if path := c.String("model"); path != noModel {
 		m, err := sh.loadModel(path, c.Int("threads"))
 		if err != nil {
 			return err
@@ -69,8 +69,6 @@ func (sh *shell) evalAction(c *cli.Context) error {
 			e.learned[d.Log] = d.Events
 		}
 		entrants = append(entrants, eval.Entrant{Name: "leakformer " + m.id, Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Probabilities: true})
-	} else {
-		sh.warn("note: no model named: measuring the simple rules alone")
 	}
 	if err := e.choose(c.StringSlice("reference")); err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -12,32 +11,24 @@ import (
 	"leakformer/model/torch"
 )
 
-// defaultModel is the model beside the program that is used when none is named.
-const defaultModel = "leakformer.model"
-
 func modelFlag() cli.Flag {
-	return &cli.StringFlag{Name: "model", Aliases: []string{"m"}, EnvVars: []string{"LEAKFORMER_MODEL"},
-		Usage: "`MODEL` that leakformer train made (default: " + defaultModel + " beside the program)"}
+	return &cli.StringFlag{Name: "model", Aliases: []string{"m"}, EnvVars: []string{"LEAKFORMER_MODEL"}, Value: model.DefaultName,
+		Usage: "`MODEL` that leakformer train made, or the one that the program brings along"}
+}
+
+// noModel in place of a model's name means to do without.
+const noModel = "none"
+
+// readModel reads the model of this name.
+func readModel(path string) (*model.Checkpoint, error) {
+	if path == model.DefaultName {
+		return model.Default()
+	}
+	return model.Read(path)
 }
 
 func threadsFlag() cli.Flag {
 	return &cli.IntFlag{Name: "threads", Usage: "that compute (default: one a physical core)"}
-}
-
-// modelPath finds the model to use; "" if none is named and none is there.
-func modelPath(c *cli.Context) string {
-	if path := c.String("model"); path != "" {
-		return path
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	path := filepath.Join(filepath.Dir(self), defaultModel)
-	if _, err := os.Stat(path); err != nil {
-		return ""
-	}
-	return path
 }
 
 // trained is a model ready to score.
@@ -51,7 +42,7 @@ type trained struct {
 // loadModel reads a model and starts the network. The caller closes it.
 func (sh *shell) loadModel(path string, threads int) (*trained, error) {
 	sh.tune()
-	c, err := model.Read(path)
+	c, err := readModel(path)
 	if err != nil {
 		return nil, err
 	}

@@ -49,11 +49,7 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	if p := c.Float64("threshold"); !(p >= 0 && p <= 1) {
 		return usagef("score: --threshold %v: want a probability, 0 to 1", p)
 	}
-	path := modelPath(c)
-	if path == "" {
-		return usagef("score: no model: name one with --model; leakformer train --clean LOG... -o MODEL makes one")
-	}
-	m, err := sh.loadModel(path, c.Int("threads"))
+	m, err := sh.loadModel(c.String("model"), c.Int("threads"))
 	if err != nil {
 		return err
 	}

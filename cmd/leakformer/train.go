@@ -35,7 +35,8 @@ func (sh *shell) train() *cli.Command {
 		Flags: []cli.Flag{
 			&listFlag{&cli.StringSliceFlag{Name: "clean", Aliases: []string{"c"}, Usage: "`LOG` of a clean run, or a folder of such; may be repeated"}},
 			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about more logs, which it names; may be repeated"},
-			&cli.StringFlag{Name: "init", Usage: "`MODEL` to start from"},
+			&cli.StringFlag{Name: "init", Value: model.DefaultName, Usage: "`MODEL` to start from; none to start from random weights, as other sizes of the network have to"},
+			&cli.BoolFlag{Name: "without-histories", Usage: "leave out what the sites did in the clean runs: a small model for programs it has not seen"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`MODEL` to write"},
 			&cli.StringFlag{Name: "metrics", Usage: "`FILE` for the figures of every step, JSON Lines (default: MODEL.metrics.jsonl)"},
 			&cli.StringFlag{Name: "plot", Usage: "`FILE` for a picture of losses, precision and recall, SVG (default: MODEL.svg)"},
@@ -67,7 +68,7 @@ func (sh *shell) trainAction(c *cli.Context) error {
 	}
 	sh.tune()
 	t := &training{sh: sh, out: out, metrics: cmp.Or(c.String("metrics"), out+".metrics.jsonl"),
-		plot: cmp.Or(c.String("plot"), out+".svg"), resume: c.Bool("resume")}
+		plot: cmp.Or(c.String("plot"), out+".svg"), resume: c.Bool("resume"), withoutHistories: c.Bool("without-histories")}
 	if err := t.start(c); err != nil {
 		return err
 	}
@@ -136,11 +137,35 @@ type training struct {
 	cfg                train.Config
 	net                *torch.Net
 	manifest           model.Manifest
-	steps              *bufio.Writer
+	// from is the model that the training starts from, or nil; labelled says that
+	// there are runs whose leaks are known.
+	from             *model.Checkpoint
+	labelled         bool
+	withoutHistories bool
+	steps            *bufio.Writer
 	// started is the step that this process began at.
 	started int
 	shown   time.Time
 	tokens  int64
+}
+
+// tuneSteps and tuneRate are the defaults of a training that starts from a model.
+const (
+	tuneSteps = 240
+	tuneRate  = 1e-4
+)
+
+// initial is the model to start from, nil for random weights.
+func (t *training) initial(c *cli.Context) (*model.Checkpoint, error) {
+	init := c.String("init")
+	sized := c.IsSet("dim") || c.IsSet("layers") || c.IsSet("heads")
+	switch {
+	case init == noModel, sized && !c.IsSet("init"):
+		return nil, nil
+	case sized:
+		return nil, usagef("train: --dim, --layers and --heads are for --init none: a model that is started from has its size")
+	}
+	return readModel(init)
 }
 
 // start makes the network and the configuration.
@@ -151,14 +176,16 @@ func (t *training) start(c *cli.Context) error {
 	}
 	t.cfg = train.Config{Seed: c.Uint64("seed"), Steps: c.Int("steps"), BatchSize: c.Int("batch"), Rate: c.Float64("rate"), Save: t.save}
 	opts := torch.Options{Seed: t.cfg.Seed, Threads: c.Int("threads"), Optimiser: torch.Optimiser(c.String("optimiser")), WeightDecay: 0.01, Clip: 1}
-	var from *model.Checkpoint
-	if path := c.String("init"); path != "" {
-		var err error
-		if from, err = model.Read(path); err != nil {
-			return err
-		}
+	from, err := t.initial(c)
+	if err != nil {
+		return err
+	}
+	if from != nil {
 		arch = from.Manifest.Architecture
 		t.manifest.Init = modelID(from)
+		t.from = from
+		// What the model knows of real leaks is not to be unlearned on planted ones.
+		t.cfg.Steps, t.cfg.Rate = cmp.Or(t.cfg.Steps, tuneSteps), cmp.Or(t.cfg.Rate, tuneRate)
 	}
 	net, err := torch.New(arch, opts)
 	if err != nil {
@@ -178,6 +205,7 @@ func (t *training) start(c *cli.Context) error {
 
 func (t *training) run(ctx context.Context, data train.Data) (err error) {
 	t.describe(data)
+	t.labelled = len(data.Labelled) > 0
 	if t.resume {
 		if t.cfg.Resume, err = t.saved(); err != nil {
 			return err
@@ -242,6 +270,10 @@ func (t *training) describe(data train.Data) {
 func (t *training) finish(res *train.Result, took time.Duration) error {
 	m := &t.manifest
 	m.Steps, m.Threshold = res.Steps, res.Threshold
+	if t.from != nil && !t.labelled {
+		// Planted leaks say how to rank; where real ones set the threshold, it stands.
+		m.Threshold = t.from.Manifest.Threshold
+	}
 	m.Calibration, m.BlockCalibration = model.Calibration(res.Calibration), model.Calibration(res.BlockCalibration)
 	var err error
 	if m.Validation, err = json.Marshal(res.Best); err != nil {
@@ -252,6 +284,9 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 		return err
 	}
 	ckpt := &model.Checkpoint{Manifest: *m, Weights: weights.Bytes(), Histories: res.Histories}
+	if t.withoutHistories {
+		ckpt.Histories = nil
+	}
 	if err := ckpt.Write(t.out); err != nil {
 		return err
 	}
@@ -260,7 +295,7 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 	}
 	_, err = fmt.Fprintf(t.sh.stdout, "%s: %d steps on %d runs in %s, %.0f tokens/s; on %d runs held out: AP %.3f, F1 %.3f (precision %.3f, recall %.3f), threshold %.3f\n",
 		t.out, res.Steps, res.Train, took.Round(time.Second), float64(t.tokens)/took.Seconds(), res.Valid,
-		res.Best.AveragePrecision, res.Best.F1, res.Best.Precision, res.Best.Recall, res.Threshold)
+		res.Best.AveragePrecision, res.Best.F1, res.Best.Precision, res.Best.Recall, m.Threshold)
 	return err
 }
 

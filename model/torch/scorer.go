@@ -68,7 +68,23 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
 			}
 			blocks[j] = seqs[j].Spread(shown)
+			sites[j] = max(sites[j], lost(views[j], blocks[j]))
 		}
 	}
 	return sites, blocks, nil
+}
+
+// certain is the probability of what is a leak by definition.
+const certain = 0.99
+
+// lost raises the probabilities of blocks that the log itself calls lost, which is
+// what a leak is, and returns the highest of these.
+func lost(v *tokenize.View, blocks []float64) (highest float64) {
+	for i, b := range v.Live {
+		if v.Scene.Lost(b) {
+			blocks[i] = max(blocks[i], certain)
+			highest = certain
+		}
+	}
+	return highest
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/model"
+)
+
+func (sh *shell) model() *cli.Command {
+	return &cli.Command{
+		Name:  "model",
+		Usage: "tell about models",
+		Subcommands: []*cli.Command{{
+			Name:      "info",
+			Usage:     "tell what a model is, what it learned from, and how good it was on runs held out",
+			ArgsUsage: "[MODEL]",
+			Flags: []cli.Flag{
+				modelFlag(),
+				&cli.StringFlag{Name: "format", Value: "text", Usage: "text, or json for the whole manifest"},
+			},
+			Action: sh.modelInfo,
+		}},
+	}
+}
+
+func (sh *shell) modelInfo(c *cli.Context) error {
+	path := c.String("model")
+	switch {
+	case c.NArg() > 1:
+		return usagef("model info: name one model; %d are named", c.NArg())
+	case c.Args().Present():
+		path = c.Args().First()
+	}
+	ckpt, err := readModel(path)
+	if err != nil {
+		return err
+	}
+	switch c.String("format") {
+	case "json":
+		return json.NewEncoder(sh.stdout).Encode(&ckpt.Manifest)
+	case "text":
+	default:
+		return usagef("--format %s: want text or json", c.String("format"))
+	}
+	m, a := &ckpt.Manifest, ckpt.Manifest.Architecture
+	programs, events, labelled := summarise(m.Data)
+	w := tabwriter.NewWriter(sh.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "model\t%s\n", modelID(ckpt))
+	fmt.Fprintf(w, "made by\t%s\n", m.Made)
+	fmt.Fprintf(w, "network\tTransformer encoder, %d layers of width %d, %d heads, %d KB of weights\n", a.Layers, a.Dim, a.Heads, len(ckpt.Weights)/1000)
+	fmt.Fprintf(w, "vocabulary\t%s, %d tokens, %d a position\n", m.VocabHash, a.Vocab, a.Fields)
+	fmt.Fprintf(w, "training\t%d steps of %s, seed %d, %d threads, from %s\n", m.Steps, m.Optimiser, m.Seed, m.Threads, origin(m.Init))
+	fmt.Fprintf(w, "learned from\t%d runs (%d labelled) of %d programs, %d events\n", len(m.Data), labelled, len(programs), events)
+	fmt.Fprintf(w, "programs\t%s\n", wrapped(programs))
+	fmt.Fprintf(w, "remembers\tclean runs of %d programs\n", len(ckpt.Histories))
+	fmt.Fprintf(w, "threshold\t%.3f\n", m.Threshold)
+	fmt.Fprintf(w, "held-out runs\t%s\n", m.Validation)
+	return w.Flush()
+}
+
+func origin(init string) string {
+	if init == "" {
+		return "random weights"
+	}
+	return "model " + init
+}
+
+func summarise(data []model.Datum) (programs []string, events int64, labelled int) {
+	for _, d := range data {
+		if !slices.Contains(programs, d.Program) {
+			programs = append(programs, d.Program)
+		}
+		events += int64(d.Events)
+		if d.Labelled {
+			labelled++
+		}
+	}
+	slices.Sort(programs)
+	return programs, events, labelled
+}
+
+// wrapped sets words in lines of a tabwriter's second column.
+func wrapped(words []string) string {
+	out, line := "", 0
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case line > 60:
+			out += "\n\t"
+			line = 0
+		default:
+			out += " "
+		}
+		out += w
+		line += len(w) + 1
+	}
+	return out
+}
