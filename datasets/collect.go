@@ -34,7 +34,7 @@ type Config struct {
 	Programs []Program     // nil: Programs()
 	Clean    int           // clean runs a program; 0: 4; negative: none
 	Leaky    int           // leaky runs a program; 0: 8; negative: none
-	Tool     string        // heaptrack (also the empty string) or trace-malloc (Valgrind)
+	Tool     string        // heaptrack (also the empty string), or Valgrind's trace-malloc, memcheck or memcheck-xml
 	Seed     uint64        // of everything drawn; runs of one seed have the same workloads and plans
 	Scale    float64       // factor on the size of the workloads; 0: 1
 	Timeout  time.Duration // for one run; 0: one minute
@@ -339,9 +339,9 @@ func (c *collector) one(ctx context.Context, class Class, seed uint64, log strin
 	run := &Run{
 		SHA256: sum, Program: c.program.Name, Kind: c.program.Kind, Package: c.version, Command: command,
 		Seed: seed, Tool: s.tool, Class: class, Events: s.events, Outstanding: s.outstanding,
-		Leaked: int64(len(s.leaks)), Seconds: seconds, Drops: describe(ctl, &s.modules),
+		Format: c.tracer.format, Leaked: s.leaked(), Seconds: seconds, Drops: describe(ctl, &s.modules),
 	}
-	labels := &LogLabels{SHA256: sum, Class: class, Program: c.program.Name, Command: command, Events: s.events, Leaks: s.leaks}
+	labels := &LogLabels{SHA256: sum, Class: class, Program: c.program.Name, Command: command, Events: s.events, Leaks: s.leaks, Sites: s.sites}
 	return run, labels, nil
 }
 
@@ -353,7 +353,7 @@ const minGrowth = 20
 
 // refuse says why the run is no sample.
 func (c *collector) refuse(class Class, ctl *control, s *stripped) error {
-	leaks := len(s.leaks)
+	leaks := s.leaked()
 	switch {
 	case ctl.header[wOwner] == 0:
 		return errors.New("the program did not load the preload library (static or set-uid executable?)")
@@ -363,14 +363,14 @@ func (c *collector) refuse(class Class, ctl *control, s *stripped) error {
 		return fmt.Errorf("emptying the container of a clean run freed %d blocks: the phases do not tell its growth", len(s.contents))
 	case c.program.Grows && class == Leaky && leaks < minGrowth:
 		return fmt.Errorf("the container holds only %d blocks", leaks)
-	case s.events < minEvents:
+	case s.events < minEvents && !c.tracer.report:
 		return fmt.Errorf("only %d events in the trace", s.events)
 	case class == Clean && leaks > 0:
 		return fmt.Errorf("%d leaks marked in a clean run", leaks)
 	case class == Leaky && leaks == 0:
 		return errors.New("no free was forgotten: the workload did not take the chosen paths")
-	case s.unplaced > int64(leaks)/10:
-		return fmt.Errorf("%d of %d drops have no place in the trace", s.unplaced, s.markers)
+	case s.unplaced > leaks/10:
+		return fmt.Errorf("%d of %d drops have no place in the trace", s.unplaced, len(ctl.drops))
 	}
 	return nil
 }
@@ -402,6 +402,9 @@ func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *co
 	raw := filepath.Join(filepath.Dir(c.work), "trace.raw")
 	os.Remove(raw)
 	controlFile := filepath.Join(filepath.Dir(c.work), "control")
+	if c.tracer.report {
+		ctl.header[wMarker] = 0
+	}
 	if err := ctl.write(controlFile); err != nil {
 		return "", nil, "", err
 	}
@@ -424,6 +427,7 @@ func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *co
 	if err != nil {
 		return "", nil, "", err
 	}
+	after.folder = filepath.Dir(c.work)
 	return raw, after, strings.Join(append([]string{filepath.Base(c.exe)}, cmd.Args...), " "), nil
 }
 

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -64,6 +65,19 @@ type control struct {
 	header [controlHeader]uint64
 	paths  []freePath   // slot by slot; Hash 0: not in use
 	drops  []dropRecord // those made
+	folder string       // the collector's own, not in the file
+}
+
+// buildFolder is what logs have in place of the collector's own folder, where
+// programs of ours are compiled: its name changes from collection to collection.
+const buildFolder = "/build"
+
+// anonymous returns the line without the name of the collector's folder.
+func (c *control) anonymous(line []byte) []byte {
+	if c.folder == "" {
+		return line
+	}
+	return bytes.ReplaceAll(line, []byte(c.folder), []byte(buildFolder))
 }
 
 // freePath is a call path of free, and what to do with its frees.

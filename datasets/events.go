@@ -3,6 +3,8 @@ package datasets
 import (
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 
 	"leakformer/ingest"
 )
@@ -12,7 +14,7 @@ import (
 // another size, is freed later on, or is not in the last scan of a series. It
 // uses up the source's events.
 func (l *LogLabels) VerifyEvents(src ingest.Source) error {
-	v := verifier{labels: l, live: map[uint64]int64{}, leaked: map[uint64]bool{}, seen: map[uint64]int32{}}
+	v := verifier{labels: l, sites: siteSums{}, stacks: src.Stacks(), live: map[uint64]int64{}, leaked: map[uint64]bool{}, seen: map[uint64]int32{}}
 	for e, err := range src.Events() {
 		var syntax *ingest.SyntaxError
 		if errors.As(err, &syntax) {
@@ -28,7 +30,7 @@ func (l *LogLabels) VerifyEvents(src ingest.Source) error {
 	if err := v.leaksBefore(v.events); err != nil {
 		return fmt.Errorf("labels: log %s: %w", l.Log, err)
 	}
-	if err := v.inLastScan(); err != nil {
+	if err := errors.Join(v.inLastScan(), v.sites.cover(l.Sites)); err != nil {
 		return fmt.Errorf("labels: log %s: %w", l.Log, err)
 	}
 	if v.next < len(l.Leaks) || l.Events != 0 && l.Events != v.events {
@@ -42,6 +44,8 @@ type verifier struct {
 	labels *LogLabels
 	live   map[uint64]int64 // sizes by address
 	leaked map[uint64]bool
+	sites  siteSums
+	stacks *ingest.Stacks
 	seen   map[uint64]int32 // last scan with a suspect, by its address
 	scan   int32
 	next   int // first leak not met
@@ -53,6 +57,9 @@ func (v *verifier) event(e ingest.Event) error {
 		// A record of a report is the block: the leak does not stand before it.
 		v.live[e.Addr], v.seen[e.Addr], v.scan = e.Size, e.Scan, e.Scan
 		v.events = e.Seq + 1
+		if len(v.labels.Sites) > 0 {
+			v.sites.add(framesOf(v.stacks.Frames(e.Stack)), e.Count, e.Size)
+		}
 		return v.leaksBefore(e.Seq)
 	}
 	if err := v.leaksBefore(e.Seq); err != nil {
@@ -90,6 +97,60 @@ func (v *verifier) inLastScan() error {
 	for i, l := range v.labels.Leaks {
 		if scan, ok := v.seen[uint64(l.Address)]; ok && scan != v.scan {
 			return fmt.Errorf("leak %d: the block at %s is in scan %d for the last time, and %d is the last one", i, l.Address, scan, v.scan)
+		}
+	}
+	return nil
+}
+
+// framesOf returns a call stack as labels have it, without the allocator's frames.
+func framesOf(stack []ingest.Frame) []Frame {
+	for len(stack) > 0 && ingest.IsAllocator(stack[0]) {
+		stack = stack[1:]
+	}
+	frames := make([]Frame, len(stack))
+	for i, f := range stack {
+		frames[i].Function = f.Function
+		if f.Module != "" {
+			frames[i].Module = path.Base(f.Module)
+		}
+	}
+	return frames
+}
+
+// siteSums are the outstanding blocks of a report, by the functions on their call
+// stack. A frame without a function is its module; else modules do not count,
+// since memcheck's text names them only for lack of source lines.
+type siteSums map[string]*Site
+
+func (s siteSums) key(frames []Frame) string {
+	names := make([]string, len(frames))
+	for i, f := range frames {
+		if names[i] = f.Function; f.Function == "" {
+			names[i] = "in " + f.Module
+		}
+	}
+	return strings.Join(names, "\n")
+}
+
+func (s siteSums) add(frames []Frame, blocks, bytes int64) {
+	k := s.key(frames)
+	if s[k] == nil {
+		s[k] = new(Site)
+	}
+	s[k].Blocks += blocks
+	s[k].Bytes += bytes
+}
+
+// cover refuses sites that the report does not have, or has with fewer blocks.
+func (s siteSums) cover(labels []Site) error {
+	leaked := siteSums{}
+	for _, l := range labels {
+		leaked.add(l.Frames, l.Blocks, l.Bytes)
+	}
+	for i, l := range labels {
+		k := s.key(l.Frames)
+		if got, want := s[k], leaked[k]; got == nil || got.Blocks < want.Blocks || got.Bytes < want.Bytes {
+			return fmt.Errorf("site %d (%s): the report has fewer blocks of it than the %d (%d bytes) that are labelled", i, l.Frames[0].Function, want.Blocks, want.Bytes)
 		}
 	}
 	return nil

@@ -163,6 +163,15 @@ func (l *LogLabels) validate() error {
 	return nil
 }
 
+// leaked is the number of leaked blocks.
+func (l *LogLabels) leaked() int64 {
+	n := int64(len(l.Leaks))
+	for _, s := range l.Sites {
+		n += s.Blocks
+	}
+	return n
+}
+
 func (l *LogLabels) validateLeaks() error {
 	seen := make(map[Address]bool, len(l.Leaks))
 	last := int64(0)

@@ -18,12 +18,22 @@ type stripped struct {
 	outstanding int64 // blocks live at the end
 	leaks       []Leak
 	cut         bool   // the log ends where the program said that its work was done
+	sites       []Site // of a report, in place of leaks
 	contents    []Leak // of the container that grows, in the order of Event
 	markers     int64  // taken out
 	unplaced    int64  // drops without a live block at their marker: not labelled
 	tool        string
 	command     string
 	modules     moduleMap
+}
+
+// leaked is the number of leaked blocks.
+func (s *stripped) leaked() int64 {
+	n := int64(len(s.leaks))
+	for _, site := range s.sites {
+		n += site.Blocks
+	}
+	return n
 }
 
 // heaptrackStripper takes the markers of the preload library out of a raw
@@ -37,6 +47,7 @@ type stripped struct {
 type heaptrackStripper struct {
 	marker  uint64 // smallest marker size
 	library string // base name of the preload library
+	control *control
 	drops   []dropRecord
 
 	parents []uint32 // by node, from 1
@@ -63,7 +74,7 @@ const maxRawLine = 1 << 20
 // stripHeaptrack reads the log twice and writes it without markers.
 func stripHeaptrack(in io.ReadSeeker, out io.Writer, c *control, library string) (*stripped, error) {
 	s := &heaptrackStripper{
-		marker: c.header[wMarker], library: library, drops: c.drops,
+		marker: c.header[wMarker], library: library, control: c, drops: c.drops,
 		parents: []uint32{0}, ips: []uint64{0}, number: []uint32{0},
 		live: map[uint64]liveBlock{}, open: map[uint64]bool{}, leaked: map[uint64]bool{},
 	}
@@ -180,13 +191,15 @@ func (s *heaptrackStripper) copy(w *bufio.Writer, line []byte) error {
 			return s.copyAlloc(w, line)
 		case '-':
 			return s.copyFree(w, line)
-		case 'm':
+		case 'm', 'x':
 			if name, _ := moduleName(line); path.Base(name) == s.library {
 				return nil
 			}
+			line = s.renamed(line)
 		case 'v':
 			s.out.tool = heaptrackVersion(line)
 		case 'X':
+			line = s.control.anonymous(line)
 			s.out.command = string(line[2:])
 		}
 	}
@@ -195,6 +208,15 @@ func (s *heaptrackStripper) copy(w *bufio.Writer, line []byte) error {
 	}
 	w.Write(line)
 	return w.WriteByte('\n')
+}
+
+// renamed returns an "m" or "x" line that names no folder of the collector's.
+func (s *heaptrackStripper) renamed(line []byte) []byte {
+	name, rest := moduleName(line)
+	if renamed := s.control.anonymous([]byte(name)); len(renamed) != len(name) {
+		return bytes.TrimRight(fmt.Appendf(nil, "%c %x %s %s", line[0], len(renamed), renamed, rest), " ")
+	}
+	return line
 }
 
 func (s *heaptrackStripper) copyNode(w *bufio.Writer, line []byte) error {

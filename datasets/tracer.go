@@ -8,19 +8,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 
 	"leakformer/ingest"
 )
 
 // A tracer writes the log of a run.
 type tracer struct {
+	format string  // of its logs, a name of ingest's
 	suffix string  // of the log's name
 	scale  float64 // factor on workloads: how much of them the tracer can bear
+	report bool    // its log is a report without events: labels are sites, and there are no markers
 	cuts   bool    // its log can be cut where the program's work ends: see Program.Grows
 
 	// wrap turns the process into one that is traced: its log goes to raw.
@@ -43,11 +43,13 @@ func findTracer(ctx context.Context, tool string) (*tracer, error) {
 		strip := func(w io.Writer, raw *os.File, c *control) (*stripped, error) {
 			return stripHeaptrack(raw, w, c, libraryName)
 		}
-		return &tracer{suffix: "raw.zst", scale: 1, cuts: true, wrap: wrap, strip: strip}, nil
+		return &tracer{format: "heaptrack", suffix: "raw.zst", scale: 1, cuts: true, wrap: wrap, strip: strip}, nil
 	case "trace-malloc":
 		return traceMalloc(ctx)
+	case "memcheck", "memcheck-xml":
+		return memcheck(ctx, tool == "memcheck-xml")
 	}
-	return nil, fmt.Errorf("unknown tool %q: want heaptrack or trace-malloc", tool)
+	return nil, fmt.Errorf("unknown tool %q: want heaptrack, trace-malloc, memcheck or memcheck-xml", tool)
 }
 
 // findHeaptrack returns heaptrack's preload library.
@@ -63,24 +65,15 @@ func findHeaptrack() (string, error) {
 // traceMalloc is Valgrind's --trace-malloc=yes. Valgrind replaces the malloc of
 // libc only, so that calls reach our library first.
 func traceMalloc(ctx context.Context) (*tracer, error) {
-	valgrind, err := exec.LookPath("valgrind")
+	launcher, program, tool, err := findValgrind(ctx)
 	if err != nil {
-		return nil, errors.New("valgrind is not installed: apt-get install valgrind")
+		return nil, err
 	}
-	memcheck := findMemcheck()
-	if memcheck == "" {
-		return nil, errors.New("valgrind is there, but not its program memcheck-ARCH-linux: apt-get install --reinstall valgrind")
-	}
-	version, err := exec.CommandContext(ctx, valgrind, "--version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("valgrind --version: %w", err)
-	}
-	tool := strings.Replace(strings.TrimSpace(string(version)), "-", " ", 1)
 	wrap := func(p *process, library, raw string) {
 		p.args = append([]string{"--leak-check=no", "--undef-value-errors=no", "--trace-malloc=yes",
 			"--soname-synonyms=somalloc=nouserintercepts", "--log-file=" + raw, p.path}, p.args...)
-		p.path = memcheck
-		p.env = append(p.env, "LD_PRELOAD="+library, "VALGRIND_LAUNCHER="+valgrind)
+		p.path = program
+		p.env = append(p.env, "LD_PRELOAD="+library, "VALGRIND_LAUNCHER="+launcher)
 	}
 	strip := func(w io.Writer, raw *os.File, c *control) (*stripped, error) {
 		s, err := stripTraceMalloc(w, raw, c)
@@ -89,7 +82,7 @@ func traceMalloc(ctx context.Context) (*tracer, error) {
 		}
 		return s, err
 	}
-	return &tracer{suffix: "trace-malloc.zst", scale: 0.1, wrap: wrap, strip: strip}, nil
+	return &tracer{format: "trace-malloc", suffix: "trace-malloc.zst", scale: 0.1, wrap: wrap, strip: strip}, nil
 }
 
 // findMemcheck returns the program that the command valgrind starts; it and Go
@@ -117,7 +110,7 @@ func stripTraceMalloc(w io.Writer, raw *os.File, c *control) (*stripped, error) 
 	text, done := io.Pipe()
 	go func() {
 		var err error
-		markers, err = cutMarkers(io.MultiWriter(w, done), raw, c.header[wMarker])
+		markers, err = cutMarkers(io.MultiWriter(w, done), raw, c)
 		done.CloseWithError(err)
 	}()
 	defer text.Close()
@@ -142,7 +135,8 @@ func stripTraceMalloc(w io.Writer, raw *os.File, c *control) (*stripped, error) 
 }
 
 // cutMarkers copies a trace-malloc log without the lines of the markers.
-func cutMarkers(w io.Writer, r io.Reader, marker uint64) ([]placed, error) {
+func cutMarkers(w io.Writer, r io.Reader, c *control) ([]placed, error) {
+	marker := c.header[wMarker]
 	var markers []placed
 	open := map[string]bool{}
 	out := bufio.NewWriterSize(w, 1<<16)
@@ -163,7 +157,7 @@ func cutMarkers(w io.Writer, r io.Reader, marker uint64) ([]placed, error) {
 			}
 		}
 		written++
-		out.Write(line)
+		out.Write(c.anonymous(line))
 		return out.WriteByte('\n')
 	})
 	if err != nil {
