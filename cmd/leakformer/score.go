@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/detect"
 	"leakformer/detect/report"
+	"leakformer/model"
 	"leakformer/tokenize"
 )
 
@@ -24,6 +27,7 @@ func (sh *shell) score() *cli.Command {
 			&cli.BoolFlag{Name: "all", Usage: "list every site with outstanding blocks, not the leaks alone"},
 			&cli.Float64Flag{Name: "threshold", Usage: "`P` from which on a site is called a leak (default: the model's own)"},
 			&cli.Float64Flag{Name: "cut", Value: 1, Usage: "look at the run after this `SHARE` of its events"},
+			&cli.StringFlag{Name: "picture", Usage: "`FILE` for a picture of the first findings' outstanding blocks over the run, SVG"},
 			threadsFlag(), logFormatFlag(),
 		},
 		Action: sh.scoreAction,
@@ -69,9 +73,19 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 		return err
 	}
 	d.Warnings = referenceWarnings(scene, len(references) > 0)
-	sum, err := d.Detect(c.Context, scene, handler)
+	findings := &plot.Findings{Handler: handler}
+	sum, err := d.Detect(c.Context, scene, findings)
 	if err != nil {
 		return err
+	}
+	if path := c.String("picture"); path != "" {
+		var svg bytes.Buffer
+		if err := findings.Draw(&svg); err != nil {
+			return err
+		}
+		if err := model.WriteFile(path, svg.Bytes()); err != nil {
+			return err
+		}
 	}
 	if sum.Leaks > 0 {
 		return errLeaks
