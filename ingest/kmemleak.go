@@ -15,8 +15,8 @@ import (
 //
 // Repeated copies of the file in one log are a series of scans: a scan ends where
 // an object comes up again, or at a line that begins with "# kmemleak scan",
-// which who collects a series may write before each copy. In the kernel log an
-// object stands once, so there is one scan.
+// which who collects a series may write before each copy; "CONFIG_HZ=100" on it
+// tells the tick rate. In the kernel log an object stands once, so there is one scan.
 
 func sniffKmemleak(head []byte) string {
 	found := headLines(head, func(line []byte) bool {
@@ -150,6 +150,9 @@ func (r *kmemleak) line(line []byte) (recognised, more bool) {
 			return true, false
 		}
 		r.mark(len(r.held))
+		if r.hz == 0 {
+			r.hz = markedRate(text)
+		}
 		return true, r.release(false)
 	}
 	if n, ok := announcement(text); ok && p.tagged {

@@ -1,7 +1,10 @@
 package ingest
 
 import (
+	"bytes"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -108,6 +111,18 @@ var rates = [...]uint64{100, 200, 250, 300, 500, 1000}
 
 // firstJiffy is the counter's value at boot.
 func firstJiffy(hz uint64) uint64 { return 1<<32 - 300*hz }
+
+// markedRate is the tick rate that a "# kmemleak scan" line tells as the kernel's
+// configuration does, CONFIG_HZ=100; 0 if it tells none.
+func markedRate(line []byte) uint64 {
+	_, value, _ := bytes.Cut(line, []byte("CONFIG_HZ="))
+	digits, _, _ := bytes.Cut(value, []byte(" "))
+	hz, err := strconv.ParseUint(string(digits), 10, 32)
+	if err != nil || !slices.Contains(rates[:], hz) {
+		return 0
+	}
+	return hz
+}
 
 // observe looks for what tells the tick rate.
 func (t *ticks) observe(o kmemObject) {

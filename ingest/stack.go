@@ -265,7 +265,7 @@ func IsAllocator(f Frame) bool {
 		"kmemleak_alloc", "kmalloc", "kmalloc_trace", "kmalloc_order", "kmalloc_array", "kzalloc", "krealloc", "kvmalloc_node",
 		"kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_alloc_lru", "kmem_cache_alloc_trace", "kmem_cache_alloc_node_trace",
 		"kmem_cache_zalloc", "slab_post_alloc_hook", "kmemleak_alloc_recursive", "slab_alloc", "slab_alloc_node", "__alloc_pages",
-		"create_object", "__create_object", "__kvmalloc_node", "kvmalloc", "kmemleak_vmalloc",
+		"create_object", "__create_object", "set_track_prepare", "stack_trace_save", "save_stack_trace", "__kvmalloc_node", "kvmalloc", "kmemleak_vmalloc",
 		"vmalloc", "vzalloc", "__vmalloc", "__vmalloc_node", "__vmalloc_node_range", "pcpu_alloc", "__alloc_percpu":
 		return true
 	}

@@ -120,7 +120,7 @@ func TestStacksStoreOnce(t *testing.T) {
 func TestIsAllocator(t *testing.T) {
 	for _, f := range []ingest.Frame{
 		{Function: "malloc"}, {Function: "operator new(unsigned long)"}, {Function: "__interceptor_calloc"},
-		{Function: "__kmalloc_node_track_caller"}, {Function: "create_object"},
+		{Function: "__kmalloc_node_track_caller"}, {Function: "create_object"}, {Function: "save_stack_trace"},
 		{Function: "kmalloc_trace_noprof"}, {Function: "__kmalloc_cache_noprof"}, {Function: "pcpu_alloc_noprof"}, {Function: "vzalloc"},
 		{Function: "f", Module: "/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so"},
 		{Function: "g", Module: "/usr/lib/heaptrack/libheaptrack_preload.so"}, {Function: "h", File: "vg_replace_malloc.c"},
