@@ -6,6 +6,9 @@ PACKAGES := gcc g++ libc6-dev valgrind heaptrack zstd
 ifndef LIBTORCH # an unpacked official archive: see model/torch/fit
 PACKAGES += libtorch-dev libopenblas0-pthread
 endif
+# One test reads a run with npm's apache-arrow; the demo runs programs of Debian.
+test: PACKAGES += $(if $(shell command -v node),,nodejs npm)
+demo: PACKAGES += sqlite3 libxml2-utils lua5.4 bc
 
 FUZZTIME ?= 60s
 BENCH ?= .
@@ -57,10 +60,11 @@ bench: setup
 fuzz: setup
 	@git ls-files '*_test.go' | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | while IFS=: read -r file name; do \
 		name=$${name#func }; echo "== $$name in $$(dirname $$file)"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) </dev/null || exit 1; done
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$(dirname $$file) </dev/null || exit 1; done
 
+# The whole chain on real programs of this machine, in demo-out: see datasets/demo.sh.
 demo: build
-	./datasets/demo.sh
+	@./datasets/demo.sh
 
 clean:
-	rm -rf bin .gotch go.work go.work.sum
+	rm -rf bin demo-out .gotch go.work go.work.sum
