@@ -21,7 +21,7 @@ const noModel = "none"
 
 // readModel reads the model of this name.
 func readModel(path string) (*model.Checkpoint, error) {
-	if path == model.DefaultName {
+	if path == "" || path == model.DefaultName {
 		return model.Default()
 	}
 	return model.Read(path)
