@@ -14,7 +14,13 @@ FUZZTIME ?= 60s
 BENCH ?= .
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build setup packages fit test lint bench fuzz demo clean
+# What make kernel-lab needs beside them, where it keeps the kernel, and where
+# the labelled logs go.
+KERNEL_PACKAGES := linux-source-6.1 gcc libc6-dev make flex bison bc xz-utils
+KERNEL := .kernel
+KERNEL_RUNS ?= $(KERNEL)/runs
+
+.PHONY: build setup packages fit test lint bench fuzz demo kernel-lab clean
 
 build: setup
 	@mkdir -p bin
@@ -65,6 +71,12 @@ fuzz: setup
 # The whole chain on real programs of this machine, in demo-out: see datasets/demo.sh.
 demo: build
 	@./datasets/demo.sh
+
+# Labelled logs of kmemleak: see datasets/README.md.
+kernel-lab:
+	@$(MAKE) --no-print-directory packages PACKAGES='$(KERNEL_PACKAGES)'
+	@datasets/kernel/build.sh $(KERNEL)
+	@go run ./datasets/kernel/lab -kernel $(KERNEL) -o $(KERNEL_RUNS)
 
 clean:
 	rm -rf bin demo-out .gotch go.work go.work.sum
