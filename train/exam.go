@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"leakformer/tokenize"
@@ -30,14 +31,7 @@ const (
 // to compare with, one to six sites leaking in each.
 func newExam(samples []*sample, seed uint64) *exam {
 	x := &exam{}
-	rng := generator(seed, 2)
-	for k := range max(examScenes, len(samples)) {
-		s := samples[k%len(samples)]
-		sc := &tokenize.Scene{Run: s.run, Reference: s.others, Forgotten: s.forgotten}
-		sc.Cut = max(1, uint32((0.2+0.75*rng.Float64())*float64(s.run.Events)))
-		if s.planter != nil {
-			sc.Forgotten = s.planter.plant(rng, sc.Cut, 1+rng.IntN(6))
-		}
+	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
 		leaky, clean := outstanding(rng, sc)
 		for _, site := range leaky {
 			x.add(newExample(sc.View(site)), 1)
@@ -46,8 +40,26 @@ func newExam(samples []*sample, seed uint64) *exam {
 		for _, site := range some {
 			x.add(newExample(sc.View(site)), float64(len(clean))/float64(len(some)))
 		}
-	}
+		return nil
+	})
 	return x
+}
+
+// examine draws the scenes of an exam.
+func examine(samples []*sample, seed uint64, f func(*tokenize.Scene, *rand.Rand) error) error {
+	rng := generator(seed, 2)
+	for k := range max(examScenes, len(samples)) {
+		s := samples[k%len(samples)]
+		sc := &tokenize.Scene{Run: s.run, Reference: s.others, Forgotten: s.forgotten}
+		sc.Cut = max(1, uint32((0.2+0.75*rng.Float64())*float64(s.run.Events)))
+		if s.planter != nil {
+			sc.Forgotten = s.planter.plant(rng, sc.Cut, 1+rng.IntN(6))
+		}
+		if err := f(sc, rng); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (x *exam) add(e example, weight float64) {
