@@ -146,6 +146,8 @@ func (t *ticks) observe(o kmemObject) {
 			t.hz = nearestRate(float64(j)-float64(t.ref.jiffies), gap)
 			t.ref = o
 		}
+	case !o.aged && o.at > 0 && onlyRate(o) != 0:
+		t.hz = onlyRate(o)
 	case j >= firstJiffy(1000) && j < firstJiffy(500):
 		t.hz = 1000
 	case o.event.PID <= 1 && t.hint == 0 && strings.HasPrefix(o.event.Comm, "swapper"):
@@ -173,6 +175,22 @@ func nearestRate(n, seconds float64) uint64 {
 		}
 	}
 	return 0
+}
+
+// onlyRate is the one rate at which the object is not younger than the log line
+// that tells of it, or 0 if there are several.
+func onlyRate(o kmemObject) (only uint64) {
+	for _, hz := range rates {
+		at := ticks{hz: hz}
+		if at.since(o.jiffies) > o.at+time.Second {
+			continue
+		}
+		if only != 0 {
+			return 0
+		}
+		only = hz
+	}
+	return only
 }
 
 // since is the time since boot. If the tick rate is not known by now, it is

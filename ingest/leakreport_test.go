@@ -410,6 +410,8 @@ func TestKmemleakTickRate(t *testing.T) {
 			"stamps": "[  620.0] kmemleak: " + strings.ReplaceAll(object(16, "a", 9, 500, " (age 120.000s)"), "\n  ", "\n[  620.0] kmemleak:   ") +
 				object(32, "b", 9, 560, ""),
 			"a mark": fmt.Sprintf("# kmemleak scan 1 CONFIG_HZ=%d \n", hz) + object(16, "a", 9, 500, "") + object(32, "b", 9, 560, ""),
+			"a stamp soon after boot": "[   20.0] kmemleak: " + strings.ReplaceAll(object(16, "a", 9, 2, ""), "\n  ", "\n[   20.0] kmemleak:   ") +
+				object(32, "b", 9, 560, ""),
 			"the kernel's start": object(16, "swapper/0", 1, 2, "") + object(32, "b", 9, 560, ""),
 		} {
 			events, src, err := readText(t, "kmemleak", log)
