@@ -3,8 +3,10 @@ package plot
 import (
 	"fmt"
 	"io"
+	"path"
 
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
 
 	"leakformer/detect"
 	"leakformer/tokenize"
@@ -37,7 +39,7 @@ func (f *Findings) Summary(s *detect.Summary) error {
 func (f *Findings) Draw(w io.Writer) error {
 	title := "No findings"
 	if len(f.first) > 0 {
-		title = f.first[0].Log
+		title = path.Base(f.first[0].Log)
 	}
 	p := newPlot(title, "events", "outstanding blocks")
 	p.Legend.Left = true
@@ -47,7 +49,7 @@ func (f *Findings) Draw(w io.Writer) error {
 			return err
 		}
 	}
-	return write(w, p)
+	return write(w, 20*vg.Centimeter, p)
 }
 
 // outstanding counts the blocks that are live after each of some hundred shares of
@@ -77,7 +79,7 @@ func outstanding(run *tokenize.Run, blocks []int32, cut int64) plotter.XYs {
 
 // shorten leaves of a site's name what has room in a legend.
 func shorten(site string) string {
-	const room = 44
+	const room = 80
 	if r := []rune(site); len(r) > room {
 		return string(r[:room-1]) + "…"
 	}

@@ -38,7 +38,7 @@ func TestFindings(t *testing.T) {
 	to := &silent{}
 	f := &Findings{Handler: to}
 	for range 9 {
-		if err := f.Finding(&detect.Finding{Log: "a.log", Site: strings.Repeat("very_", 20), Probability: 0.5, Blocks: []int32{0}, Run: run}); err != nil {
+		if err := f.Finding(&detect.Finding{Log: "logs/a.log", Site: strings.Repeat("very_", 20), Probability: 0.5, Blocks: []int32{0}, Run: run}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,7 +53,7 @@ func TestFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := words(t, b.Bytes())
-	if n := strings.Count(text, "0.50  very_"); n != 6 || !strings.Contains(text, "a.log") || !strings.Contains(text, "very_ver…") {
+	if n := strings.Count(text, "0.50  very_"); n != 6 || !strings.Contains(text, "a.log") || !strings.Contains(text, "very…") || strings.Contains(text, "logs") {
 		t.Errorf("%d sites named in %s", n, text)
 	}
 	b.Reset()

@@ -15,11 +15,8 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// Size of one plot in a picture.
-const (
-	width  = 13 * vg.Centimeter
-	height = 9 * vg.Centimeter
-)
+// height of a picture.
+const height = 9 * vg.Centimeter
 
 // palette are colours that colour-blind eyes can tell apart (Okabe and Ito 2008).
 var palette = []color.Color{
@@ -74,10 +71,12 @@ func addPoint(p *plot.Plot, name string, number int, xys plotter.XYs) error {
 	return nil
 }
 
-// write draws plots side by side.
-func write(w io.Writer, plots ...*plot.Plot) error {
+// write draws plots of a width side by side.
+func write(w io.Writer, width vg.Length, plots ...*plot.Plot) error {
 	c := vgsvg.NewWith(vgsvg.UseWH(width*vg.Length(len(plots)), height))
 	dc := draw.New(c)
+	dc.SetColor(color.White)
+	dc.Fill(dc.Rectangle.Path())
 	tiles := draw.Tiles{Rows: 1, Cols: len(plots), PadX: 4 * vg.Millimeter,
 		PadTop: 2 * vg.Millimeter, PadBottom: 2 * vg.Millimeter, PadLeft: 2 * vg.Millimeter, PadRight: 4 * vg.Millimeter}
 	for i, on := range plot.Align([][]*plot.Plot{plots}, tiles, dc)[0] {

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
 
 	"leakformer/train"
 )
@@ -67,7 +69,7 @@ func Training(w io.Writer, steps []Step, curve []train.CurvePoint, threshold flo
 	if err != nil {
 		return err
 	}
-	return write(w, loss, pr)
+	return write(w, 13*vg.Centimeter, loss, pr)
 }
 
 // losses smooths the losses of single steps, which jump with what their batch holds.
@@ -118,15 +120,16 @@ func average(xys plotter.XYs, n int) plotter.XYs {
 func precisionRecall(curve []train.CurvePoint, threshold float64) (*plot.Plot, error) {
 	p := newPlot("Held-out runs", "recall", "precision")
 	var line, chosen plotter.XYs
+	nearest := math.Inf(1)
 	for i, c := range curve {
 		xy := plotter.XY{X: c.Recall, Y: c.Precision}
-		if c.Threshold == threshold {
-			chosen = plotter.XYs{xy}
+		if far := math.Abs(c.Threshold - threshold); far < nearest {
+			nearest, chosen = far, plotter.XYs{xy}
 		}
 		// A curve has a point for each site: those that nobody could see are left out.
 		const visible = 0.002
 		if last := len(line) - 1; last >= 0 && i+1 < len(curve) &&
-			abs(line[last].X-xy.X) < visible && abs(line[last].Y-xy.Y) < visible {
+			math.Abs(line[last].X-xy.X) < visible && math.Abs(line[last].Y-xy.Y) < visible {
 			continue
 		}
 		line = append(line, xy)
@@ -141,5 +144,3 @@ func precisionRecall(curve []train.CurvePoint, threshold float64) (*plot.Plot, e
 	p.Legend.Top, p.Legend.Left = false, true
 	return p, nil
 }
-
-func abs(x float64) float64 { return max(x, -x) }
