@@ -28,10 +28,12 @@ type Manifest struct {
 	Architecture Config `json:"architecture"`
 	VocabHash    string `json:"vocabulary"`
 	// Calibration and Threshold turn logits into verdicts; both were fitted on
-	// runs held out from training. BlockCalibration does so for single blocks.
-	Calibration      Calibration `json:"calibration"`
-	BlockCalibration Calibration `json:"block_calibration"`
-	Threshold        float64     `json:"threshold"`
+	// runs held out from training. BlockCalibration does so for single blocks,
+	// ReportCalibration for sites of reports, which list suspects only.
+	Calibration       Calibration `json:"calibration"`
+	BlockCalibration  Calibration `json:"block_calibration"`
+	ReportCalibration Calibration `json:"report_calibration"`
+	Threshold         float64     `json:"threshold"`
 	// Seed, Steps, Threads and Optimiser repeat the training.
 	Seed      uint64 `json:"seed"`
 	Steps     int    `json:"steps"`

@@ -31,6 +31,9 @@ func (s *Scene) Live(i int32) bool {
 	return s.Run.Blocks[i].Born < s.Cut && s.died(i) >= s.Cut
 }
 
+// IsReport says that the run's log lists only what is outstanding, or suspected.
+func (s *Scene) IsReport() bool { return s.Run.Class != ingest.Events }
+
 // Lost reports whether the log itself says that no pointer leads to block i.
 func (s *Scene) Lost(i int32) bool {
 	l := s.Run.Blocks[i].Loss

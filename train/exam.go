@@ -32,17 +32,32 @@ const (
 func newExam(samples []*sample, seed uint64) *exam {
 	x := &exam{}
 	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
-		leaky, clean := outstanding(rng, sc)
-		for _, site := range leaky {
-			x.add(newExample(sc.View(site)), 1)
-		}
-		some := clean[:min(len(clean), examSites)]
-		for _, site := range some {
-			x.add(newExample(sc.View(site)), float64(len(clean))/float64(len(some)))
-		}
+		x.addScene(rng, sc)
 		return nil
 	})
 	return x
+}
+
+// newReportExam is an exam on the same scenes as a leak checker would report them.
+func newReportExam(samples []*sample, seed uint64) *exam {
+	x := &exam{}
+	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
+		x.addScene(rng, asReport(rng, sc))
+		return nil
+	})
+	return x
+}
+
+// addScene adds the sites of a scene that leak, and some of those that do not.
+func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene) {
+	leaky, clean := outstanding(rng, sc)
+	for _, site := range leaky {
+		x.add(newExample(sc.View(site)), 1)
+	}
+	some := clean[:min(len(clean), examSites)]
+	for _, site := range some {
+		x.add(newExample(sc.View(site)), float64(len(clean))/float64(len(some)))
+	}
 }
 
 // examine draws the scenes of an exam.
@@ -133,17 +148,24 @@ func (x *exam) grade(a *answers) Judgement {
 	return j
 }
 
+// calibration fits the probabilities of sites.
+func (x *exam) calibration(a *answers) Calibration {
+	leak := make([]bool, len(x.examples))
+	for i, e := range x.examples {
+		leak[i] = e.leak
+	}
+	return calibrate(a.sites, leak, x.weights)
+}
+
 // finish calibrates the learner and chooses its threshold.
 func (x *exam) finish(learner Learner, batch int) (*Result, error) {
 	a, err := x.predict(learner, batch)
 	if err != nil {
 		return nil, err
 	}
-	leak := make([]bool, len(x.examples))
 	var blocks, weights []float64
 	var leaked []bool
 	for i, e := range x.examples {
-		leak[i] = e.leak
 		for pos, live := range e.seq.Live {
 			if live {
 				blocks = append(blocks, float64(a.blocks[i][pos]))
@@ -152,7 +174,7 @@ func (x *exam) finish(learner Learner, batch int) (*Result, error) {
 			}
 		}
 	}
-	res := &Result{Best: x.grade(a), Calibration: calibrate(a.sites, leak, x.weights),
+	res := &Result{Best: x.grade(a), Calibration: x.calibration(a),
 		BlockCalibration: calibrate(blocks, leaked, weights)}
 	probabilities := make([]float64, len(a.sites))
 	for i, z := range a.sites {

@@ -124,9 +124,11 @@ type Result struct {
 	Judgements []Judgement
 	// Calibration turns the learner's logits of sites into probabilities,
 	// BlockCalibration those of blocks; Threshold is the probability from which
-	// on a site is called a leak. All were fitted on the runs held out.
-	Calibration, BlockCalibration Calibration
-	Threshold                     float64
+	// on a site is called a leak; ReportCalibration stands for Calibration where a
+	// report lists only what a leak checker suspects. All were fitted on the runs
+	// held out.
+	Calibration, BlockCalibration, ReportCalibration Calibration
+	Threshold                                        float64
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them
@@ -170,6 +172,12 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err != nil {
 		return nil, err
 	}
+	reports := newReportExam(sp.valid, cfg.Seed)
+	answers, err := reports.predict(learner, cfg.BatchSize)
+	if err != nil {
+		return nil, err
+	}
+	res.ReportCalibration = reports.calibration(answers)
 	res.Steps, res.Judgements = st.Step, st.Judgements
 	res.Valid = len(sp.valid)
 	res.Train = len(data.Clean) + len(data.Labelled) - res.Valid

@@ -62,7 +62,7 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			return nil, nil, err
 		}
 		for i, j := range chunk {
-			sites[j] = s.manifest.Calibration.Probability(float64(site[i]))
+			sites[j] = s.calibration(views[j]).Probability(float64(site[i]))
 			shown := make([]float64, seqs[j].Len())
 			for pos := range shown {
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
@@ -72,6 +72,14 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 		}
 	}
 	return sites, blocks, nil
+}
+
+// calibration is the one for this kind of log.
+func (s *Scorer) calibration(v *tokenize.View) model.Calibration {
+	if v.Scene.IsReport() {
+		return s.manifest.ReportCalibration
+	}
+	return s.manifest.Calibration
 }
 
 // certain is the probability of what is a leak by definition.

@@ -27,7 +27,7 @@ func randomCheckpoint(t *testing.T) *model.Checkpoint {
 		t.Fatal(err)
 	}
 	return &model.Checkpoint{Weights: w.Bytes(), Manifest: model.Manifest{Architecture: net.Config(),
-		Calibration: model.Calibration{A: 1}, BlockCalibration: model.Calibration{A: 1}, Threshold: 0.5}}
+		Calibration: model.Calibration{A: 1}, BlockCalibration: model.Calibration{A: 1}, ReportCalibration: model.Calibration{A: 1}, Threshold: 0.5}}
 }
 
 // listed is a Source of events in memory.
