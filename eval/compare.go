@@ -19,6 +19,9 @@ type Sample struct {
 	Cut   float64
 	Scene *tokenize.Scene
 	Truth *Truth
+	// Between says that the sample only tells when leaks are first flagged, and
+	// has no part in tables.
+	Between bool
 }
 
 // Entrant is a scorer in the comparison.
@@ -60,6 +63,7 @@ func (s Subset) holds(leaked int64) bool { return s == AllSites || leaked == 0 |
 type Result struct {
 	entrants []Entrant
 	samples  []Sample // without Scene and Truth
+	cuts     []uint32 // by sample: the number of events before its cut
 	sites    []site
 	// applies, by entrant and sample; scores by entrant and site.
 	applies [][]bool
@@ -67,12 +71,18 @@ type Result struct {
 	// blocks and bytes, by entrant and sample, for each of Subsets.
 	blocks, bytes [][][2]Confusion
 	byBlock       []bool // by sample
+	// first, by entrant, is when sites were first flagged; see firstFlags.
+	first []map[place]uint32
 }
 
 // site is one site of a sample.
 type site struct {
 	sample int32
 	leaked int64
+	// number is its index in Run.Sites; since is the event from which on its
+	// first leaked block is leaked, 0 where that is not known.
+	number int32
+	since  uint32
 }
 
 // Compare lets all entrants judge the same samples. It keeps none of the samples'
@@ -83,7 +93,7 @@ func Compare(ctx context.Context, samples iter.Seq2[*Sample, error], entrants []
 	}
 	n := len(entrants)
 	r := &Result{entrants: entrants, applies: make([][]bool, n), scores: make([][]float64, n),
-		blocks: make([][][2]Confusion, n), bytes: make([][][2]Confusion, n)}
+		blocks: make([][][2]Confusion, n), bytes: make([][][2]Confusion, n), first: make([]map[place]uint32, n)}
 	for s, err := range samples {
 		if err != nil {
 			return nil, err
@@ -101,10 +111,11 @@ func Compare(ctx context.Context, samples iter.Seq2[*Sample, error], entrants []
 func (r *Result) add(ctx context.Context, s *Sample) error {
 	at := int32(len(r.samples))
 	from := len(r.sites)
-	r.samples = append(r.samples, Sample{Program: s.Program, Log: s.Log, Setting: s.Setting, Cut: s.Cut})
+	r.samples = append(r.samples, Sample{Program: s.Program, Log: s.Log, Setting: s.Setting, Cut: s.Cut, Between: s.Between})
+	r.cuts = append(r.cuts, s.Scene.Cut)
 	r.byBlock = append(r.byBlock, s.Truth.ByBlock())
 	s.Scene.Views(func(v *tokenize.View) bool {
-		r.sites = append(r.sites, site{at, s.Truth.Count(v)})
+		r.sites = append(r.sites, site{at, s.Truth.Count(v), int32(v.Site), s.Truth.first(v)})
 		return true
 	})
 	for k, e := range r.entrants {

@@ -53,7 +53,7 @@ func WriteJSON(w io.Writer, rows []Row) error {
 	return e.Encode(rows)
 }
 
-var columns = []string{"scorer", "TP", "FP", "FN", "precision", "recall", "F1", "AP", "accuracy", "ECE", "block P", "block R"}
+var columns = []string{"scorer", "TP", "FP", "FN", "precision", "recall", "F1", "AP", "accuracy", "ECE", "block P", "block R", "run P", "run R", "found after"}
 
 // alike reports whether two rows stand in one table.
 func (r Row) alike(o Row) bool {
@@ -83,7 +83,20 @@ func (r Row) cells() []string {
 	return []string{r.Scorer, strconv.FormatInt(m.Confusion.TP, 10), strconv.FormatInt(m.Confusion.FP, 10), strconv.FormatInt(m.Confusion.FN, 10),
 		m.Precision.String(), m.Recall.String(), m.F1.String(), m.AveragePrecision.String(),
 		figure(m.Accuracy.Value, 4), figure(m.CalibrationError.Value, 3),
-		figure(m.Blocks.Precision.Value, 3), figure(m.Blocks.Recall.Value, 3)}
+		figure(m.Blocks.Precision.Value, 3), figure(m.Blocks.Recall.Value, 3),
+		figure(m.Verdicts.Precision.Value, 3), figure(m.Verdicts.Recall.Value, 3), m.Detection.String()}
+}
+
+// String writes the median number of events, and how many sites were found:
+// "1520 events (7 of 9)".
+func (d Detection) String() string {
+	if d.Sites == 0 {
+		return "~"
+	}
+	if d.Found == 0 {
+		return fmt.Sprintf("~ (0 of %d)", d.Sites)
+	}
+	return fmt.Sprintf("%.0f events (%d of %d)", d.Events.Value, d.Found, d.Sites)
 }
 
 // String writes a rate with its interval: "0.912 [0.85 0.96]".

@@ -29,6 +29,41 @@ type Metrics struct {
 	// labels name blocks.
 	Blocks Share `json:"blocks"`
 	Bytes  Share `json:"bytes"`
+	// Verdicts count runs: one leaks if any of its sites does, and is called
+	// leaky if any is flagged. A run all of whose leaks are left out of the
+	// subset is left out.
+	Verdicts Verdicts `json:"verdicts"`
+	// Detection is how soon leaks were flagged, up to this cut.
+	Detection Detection `json:"detection"`
+	// Curve is precision over recall; see [TableConfig].Curves.
+	Curve []Point `json:"curve,omitempty"`
+}
+
+// Verdicts says how well runs that leak were told from those that do not.
+type Verdicts struct {
+	Confusion Confusion `json:"confusion"`
+	Share
+}
+
+// Detection is the time to detection: the number of events from the first leaked
+// block of a site until the site is flagged for the first time. Runs are looked at
+// only at the cuts of their samples, so that it is too long by up to the distance
+// between two.
+type Detection struct {
+	// Sites that leak and whose labels say since when; Found are those of them
+	// that were flagged, while they leaked, at this cut or an earlier one.
+	Sites int64 `json:"sites"`
+	Found int64 `json:"found"`
+	// Events is the median over the sites found; Part the same as a share of the
+	// run's events up to the cut.
+	Events Rate `json:"events"`
+	Part   Rate `json:"part"`
+}
+
+// Point is a place on a precision-recall curve.
+type Point struct {
+	Recall    float64 `json:"recall"`
+	Precision float64 `json:"precision"`
 }
 
 // Share is the precision and recall of single blocks, or of bytes.
@@ -56,6 +91,8 @@ type TableConfig struct {
 	Seed uint64
 	// Programs adds rows for each program.
 	Programs bool
+	// Curves adds precision-recall curves to the metrics.
+	Curves bool
 }
 
 // group is what the rows of one block of a table have in common.
@@ -92,6 +129,9 @@ func (r *Result) Rows(cfg TableConfig) []Row {
 func (r *Result) groups(programs bool) []group {
 	seen := map[group]bool{}
 	for _, s := range r.samples {
+		if s.Between {
+			continue
+		}
 		seen[group{s.Setting, s.Cut, ""}] = true
 		if programs {
 			seen[group{s.Setting, s.Cut, s.Program}] = true
@@ -112,7 +152,7 @@ func (r *Result) runsOf(g group) (samples []int32, runs int) {
 	samples = make([]int32, len(r.samples))
 	for i, s := range r.samples {
 		samples[i] = -1
-		if s.Setting == g.setting && s.Cut == g.cut && (g.program == "" || g.program == s.Program) {
+		if !s.Between && s.Setting == g.setting && s.Cut == g.cut && (g.program == "" || g.program == s.Program) {
 			samples[i] = int32(runs)
 			runs++
 		}
@@ -130,7 +170,10 @@ func (r *Result) applied(entrant int, samples []int32) bool {
 }
 
 // tally is the counts of one run.
-type tally struct{ sites, blocks, bytes Confusion }
+type tally struct {
+	sites, blocks, bytes, verdicts Confusion
+	delays                         []delay
+}
 
 // metrics measures an entrant on the runs of a group; subset indexes Subsets.
 func (r *Result) metrics(entrant, subset int, samples []int32, runs int, cfg TableConfig) Metrics {
@@ -142,15 +185,26 @@ func (r *Result) metrics(entrant, subset int, samples []int32, runs int, cfg Tab
 		}
 	}
 	var all []scored
+	verdicts := make([]verdict, runs)
 	for i, s := range r.sites {
 		run := samples[s.sample]
-		if run < 0 || !Subsets()[subset].holds(s.leaked) {
+		if run < 0 {
+			continue
+		}
+		if !Subsets()[subset].holds(s.leaked) {
+			verdicts[run].leftOut = true
 			continue
 		}
 		x := scored{r.scores[entrant][i], run, s.leaked > 0}
-		tallies[run].sites.count(x.score >= e.Threshold && r.applies[entrant][s.sample], x.leak, 1)
+		flagged := r.flags(entrant, i)
+		tallies[run].sites.count(flagged, x.leak, 1)
+		verdicts[run].add(flagged, x.leak)
 		all = append(all, x)
 	}
+	for run, v := range verdicts {
+		v.count(&tallies[run].verdicts)
+	}
+	detection := r.detect(entrant, subset, samples, tallies)
 	sortScores(all)
 	once := make([]int64, runs)
 	for i := range once {
@@ -167,6 +221,12 @@ func (r *Result) metrics(entrant, subset int, samples []int32, runs int, cfg Tab
 		Blocks:           Share{rate(5), rate(6)},
 		Bytes:            Share{rate(7), rate(8)},
 		CalibrationError: alone(math.NaN()),
+		Verdicts:         Verdicts{sum.verdicts, Share{rate(9), rate(10)}},
+		Detection:        detection,
+	}
+	m.Detection.Events, m.Detection.Part = rate(11), rate(12)
+	if cfg.Curves {
+		m.Curve = curve(all)
 	}
 	if e.Probabilities {
 		m.Reliability = reliability(all)
@@ -181,6 +241,7 @@ func total(tallies []tally, weight []int64) tally {
 		sum.sites.add(t.sites, weight[run])
 		sum.blocks.add(t.blocks, weight[run])
 		sum.bytes.add(t.bytes, weight[run])
+		sum.verdicts.add(t.verdicts, weight[run])
 	}
 	return sum
 }
@@ -188,8 +249,10 @@ func total(tallies []tally, weight []int64) tally {
 // measures are the figures that have intervals, with each run counted weight times.
 func measures(tallies []tally, sorted []scored, weight []int64) []float64 {
 	t := total(tallies, weight)
+	events, part := delays(tallies, weight)
 	return []float64{
 		t.sites.Precision(), t.sites.Recall(), t.sites.F1(), t.sites.Accuracy(), averagePrecision(sorted, weight),
 		t.blocks.Precision(), t.blocks.Recall(), t.bytes.Precision(), t.bytes.Recall(),
+		t.verdicts.Precision(), t.verdicts.Recall(), events, part,
 	}
 }

@@ -134,6 +134,21 @@ func (t *Truth) Count(v *tokenize.View) int64 {
 	return n
 }
 
+// first is the event from which on the first of a view's leaked blocks is leaked;
+// 0 where none is, or that is not known, as in a report.
+func (t *Truth) first(v *tokenize.View) uint32 {
+	first := uint32(0)
+	if v.Scene.Run.Class != ingest.Events {
+		return 0
+	}
+	for _, i := range v.Live {
+		if since, ok := t.since[i]; ok && since <= v.Scene.Cut && (first == 0 || since < first) {
+			first = since
+		}
+	}
+	return first
+}
+
 // Leaks lists the leaked blocks, in order of birth, with the event from which on
 // each is leaked.
 func (t *Truth) Leaks() iter.Seq2[int32, uint32] {
