@@ -72,7 +72,10 @@ fuzz: setup
 demo: build
 	@./datasets/demo.sh
 
-# Labelled logs of kmemleak: see datasets/README.md.
+# Labelled logs of kmemleak, in $(KERNEL_RUNS): see datasets/README.md. The first
+# call builds a User Mode Linux kernel, on Debian 12: 5 minutes of one core's time
+# and 700 MB in $(KERNEL), and 140 MB for the package of its source. After that a
+# collection of 40 runs takes about a minute and 1 MB.
 kernel-lab:
 	@$(MAKE) --no-print-directory packages PACKAGES='$(KERNEL_PACKAGES)'
 	@datasets/kernel/build.sh $(KERNEL)
