@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -37,10 +38,13 @@ type Config struct {
 	Tool     string        // heaptrack (also the empty string), or Valgrind's trace-malloc, memcheck or memcheck-xml
 	Seed     uint64        // of everything drawn; runs of one seed have the same workloads and plans
 	Scale    float64       // factor on the size of the workloads; 0: 1
+	Events   int64         // cuts the work of a run down to about this many events; 0: does not
+	Arrow    bool          // stores runs in Arrow, not as the tool wrote them
+	Jobs     int           // programs collected at a time; 0: 1
 	Timeout  time.Duration // for one run; 0: one minute
 
 	// Progress is called after each run, if not nil: with its row, or with a
-	// zero row and the reason why there is none.
+	// zero row and the reason why there is none. It is not called twice at once.
 	Progress func(Run, *Failure)
 }
 
@@ -63,8 +67,14 @@ func (c Config) withDefaults() Config {
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute
 	}
-	if c.Progress == nil {
-		c.Progress = func(Run, *Failure) {}
+	var lock sync.Mutex
+	progress := c.Progress
+	c.Progress = func(r Run, f *Failure) {
+		lock.Lock()
+		defer lock.Unlock()
+		if progress != nil {
+			progress(r, f)
+		}
 	}
 	return c
 }
@@ -104,18 +114,8 @@ func Collect(ctx context.Context, config Config) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range cfg.Programs {
-		c := &collector{cfg: cfg, program: p, tracer: tracer, library: library, work: filepath.Join(work, "run")}
-		if err := c.collect(ctx); err != nil {
-			return nil, err
-		}
-		manifest.Runs = append(manifest.Runs, c.runs...)
-		manifest.Failed = append(manifest.Failed, c.failed...)
-		if err := manifest.Write(filepath.Join(cfg.Dir, "manifest.json")); err != nil {
-			return nil, err
-		}
-	}
-	return manifest, nil
+	all := &collection{cfg: cfg, tracer: tracer, library: library, work: work, earlier: manifest, done: make([]*collector, len(cfg.Programs))}
+	return all.run(ctx)
 }
 
 // earlierRuns reads the manifest of the folder, less the programs that are to
@@ -124,7 +124,7 @@ func earlierRuns(cfg Config) (*Manifest, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	old, err := ReadManifest(filepath.Join(cfg.Dir, "manifest.json"))
+	old, err := ReadManifest(filepath.Join(cfg.Dir, manifestName))
 	if errors.Is(err, os.ErrNotExist) {
 		return new(Manifest), nil
 	}
@@ -185,8 +185,10 @@ type collector struct {
 	library string // ours
 	work    string // folder of the run in progress, emptied before each
 
-	exe     string // executable
-	version string // Debian package and version
+	scale   float64 // factor on workloads
+	start   int64   // events of starting the program, when the workload has to fit Config.Events
+	exe     string  // executable
+	version string  // Debian package and version
 	paths   map[uint64]freePath
 	total   uint64 // frees in all counting runs
 	counted uint64 // number of counting runs
@@ -211,7 +213,15 @@ func (c *collector) collect(ctx context.Context) error {
 		c.fail(0, Clean, errors.New("growth is collected with heaptrack only: logs of other tools are not cut"))
 		return nil
 	}
-	c.version = packageOf(ctx, c.exe)
+	if c.program.Jemalloc && c.tracer.libc {
+		c.fail(0, Clean, errors.New("it is linked to jemalloc, whose blocks Valgrind does not see"))
+		return nil
+	}
+	c.version = c.program.packageOf(ctx, c.exe)
+	if err := c.fit(ctx); err != nil {
+		c.fail(0, Clean, err)
+		return ctx.Err()
+	}
 	for i := range max(c.cfg.Clean, 0) {
 		if err := c.try(ctx, Clean, i, uint64(i)); err != nil {
 			return err
@@ -223,6 +233,7 @@ func (c *collector) collect(ctx context.Context) error {
 		}
 	}
 	if len(c.runs) == 0 {
+		os.Remove(dir) // if nothing of an earlier collection is in it
 		return nil
 	}
 	return c.labels.Write(filepath.Join(dir, "labels.json"))
@@ -255,8 +266,12 @@ func (c *collector) try(ctx context.Context, class Class, i int, seed uint64) er
 		return err
 	}
 	seed += c.cfg.Seed << 24
-	log := fmt.Sprintf("%s.%s.%d.%s", c.program.Name, class, i, c.tracer.suffix)
-	run, labels, err := c.one(ctx, class, seed, filepath.Join(c.cfg.Dir, c.program.Name, log))
+	suffix := c.tracer.suffix
+	if c.cfg.Arrow {
+		suffix = "arrow"
+	}
+	log := fmt.Sprintf("%s.%s.%d.%s", c.program.Name, class, i, suffix)
+	run, labels, err := c.fitted(ctx, class, seed, filepath.Join(c.cfg.Dir, c.program.Name, log))
 	if err != nil {
 		c.fail(seed, class, err)
 		return nil
@@ -301,49 +316,6 @@ func (c *collector) count(ctl *control) {
 
 // forgets says whether the leaks of the program are forgotten frees.
 func (c *collector) forgets() bool { return !c.program.Natural && !c.program.Grows }
-
-// one makes a run, strips its log and stores it.
-func (c *collector) one(ctx context.Context, class Class, seed uint64, log string) (*Run, *LogLabels, error) {
-	ctl := newControl(modeCount, seed)
-	if class == Leaky && c.forgets() {
-		ctl.header[wMode] = modeDrop
-		c.plan(ctl, seed)
-	}
-	start := time.Now()
-	raw, ctl, command, err := c.trace(ctx, class, seed, ctl)
-	if err != nil {
-		return nil, nil, err
-	}
-	seconds := time.Since(start).Seconds()
-	var s *stripped
-	err = writeFile(log, func(w io.Writer) error {
-		s, err = c.stripTo(w, raw, ctl)
-		if err == nil && class == Leaky && c.program.Grows {
-			s.leaks = append(s.leaks, s.contents...)
-		}
-		if err == nil {
-			err = c.refuse(class, ctl, s)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if class == Clean {
-		c.count(ctl)
-	}
-	sum, err := hashFile(log)
-	if err != nil {
-		return nil, nil, err
-	}
-	run := &Run{
-		SHA256: sum, Program: c.program.Name, Kind: c.program.Kind, Package: c.version, Command: command,
-		Seed: seed, Tool: s.tool, Class: class, Events: s.events, Outstanding: s.outstanding,
-		Format: c.tracer.format, Leaked: s.leaked(), Seconds: seconds, Drops: describe(ctl, &s.modules),
-	}
-	labels := &LogLabels{SHA256: sum, Class: class, Program: c.program.Name, Command: command, Events: s.events, Leaks: s.leaks, Sites: s.sites}
-	return run, labels, nil
-}
 
 // minEvents is the least that makes a run worth keeping.
 const minEvents = 500
@@ -408,7 +380,7 @@ func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *co
 	if err := ctl.write(controlFile); err != nil {
 		return "", nil, "", err
 	}
-	w := &Work{Dir: c.work, Scale: c.cfg.Scale * c.tracer.scale, Leaky: class == Leaky, control: controlFile, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
+	w := &Work{Dir: c.work, Scale: c.scale, Leaky: class == Leaky, control: controlFile, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
 	cmd, err := c.program.Prepare(w)
 	if err == nil {
 		err = w.err
@@ -473,6 +445,19 @@ func describe(ctl *control, modules *moduleMap) []Drop {
 		drops = append(drops, d)
 	}
 	return drops
+}
+
+// packageOf names the Debian package of the program and its version; for a program
+// of ours that of the compiler.
+func (p *Program) packageOf(ctx context.Context, exe string) string {
+	if p.Source == "" {
+		return packageOf(ctx, exe)
+	}
+	compiler, err := exec.LookPath(p.Binary)
+	if err != nil {
+		return ""
+	}
+	return packageOf(ctx, compiler)
 }
 
 // packageOf names the Debian package of a file and its version, or nothing.

@@ -18,17 +18,22 @@ type Manifest struct {
 
 // Run is one row of a manifest: a log, how it was made and what is in it.
 type Run struct {
-	Log     string `json:"log"`    // file, relative to the manifest's folder
-	Labels  string `json:"labels"` // label file, relative to the manifest's folder
-	SHA256  string `json:"sha256"` // of the log file
-	Program string `json:"program"`
-	Kind    string `json:"kind"`              // what sort of program, see [Program]
-	Package string `json:"package,omitempty"` // Debian package and its version
-	Command string `json:"command"`
-	Seed    uint64 `json:"seed"`             // of workload and drops
-	Tool    string `json:"tool"`             // tracer and its version
-	Format  string `json:"format,omitempty"` // of the log, as ingest calls it
-	Class   Class  `json:"class"`
+	// Log is the file, relative to the manifest's folder: as the tool wrote it,
+	// less the collector's marks, compressed with zstd (.zst); or a run in Arrow
+	// made from that (.arrow).
+	Log     string  `json:"log"`
+	Labels  string  `json:"labels"`          // label file, relative to the manifest's folder
+	SHA256  string  `json:"sha256"`          // of the log file
+	Trace   string  `json:"trace,omitempty"` // of its contents, see TraceHash
+	Program string  `json:"program"`
+	Kind    string  `json:"kind"`              // what sort of program, see [Program]
+	Package string  `json:"package,omitempty"` // Debian package and its version
+	Command string  `json:"command"`
+	Seed    uint64  `json:"seed"`             // of workload and drops
+	Scale   float64 `json:"scale,omitempty"`  // factor on the size of the workload
+	Tool    string  `json:"tool"`             // tracer and its version
+	Format  string  `json:"format,omitempty"` // of the log, as ingest calls it
+	Class   Class   `json:"class"`
 
 	Events      int64   `json:"events"`      // allocations and frees; of a leak report its records
 	Outstanding int64   `json:"outstanding"` // blocks live at the end of the log
@@ -85,7 +90,7 @@ func (m *Manifest) Validate() error {
 		return fmt.Errorf("version %d: this program reads version %d", m.Version, Version)
 	}
 	var errs []error
-	byLog, byHash := map[string]bool{}, map[string]string{}
+	byLog, byHash, byTrace := map[string]bool{}, map[string]string{}, map[string]string{}
 	for _, r := range m.Runs {
 		if err := r.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("run %q: %w", r.Log, err))
@@ -95,8 +100,10 @@ func (m *Manifest) Validate() error {
 		}
 		if other, ok := byHash[r.SHA256]; ok {
 			errs = append(errs, fmt.Errorf("run %q: the same log as %q", r.Log, other))
+		} else if other, ok := byTrace[r.Trace]; ok && r.Trace != "" {
+			errs = append(errs, fmt.Errorf("run %q: the same trace as %q", r.Log, other))
 		}
-		byLog[r.Log], byHash[r.SHA256] = true, r.Log
+		byLog[r.Log], byHash[r.SHA256], byTrace[r.Trace] = true, r.Log, r.Log
 	}
 	return errors.Join(errs...)
 }
@@ -134,24 +141,33 @@ func (m *Manifest) Check(dir string) error {
 }
 
 func (r *Run) check(dir string, cache map[string]*Labels) error {
+	l, err := r.find(dir, cache)
+	if err != nil {
+		return err
+	}
+	return l.Verify(filepath.Join(dir, r.Log))
+}
+
+// find returns the labels of the run, if they agree with its row.
+func (r *Run) find(dir string, cache map[string]*Labels) (*LogLabels, error) {
 	path := filepath.Join(dir, r.Labels)
 	if cache[path] == nil {
 		l, err := ReadLabels(path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		cache[path] = l
 	}
 	name, err := filepath.Rel(filepath.Dir(r.Labels), r.Log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l, err := cache[path].Find(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if l.SHA256 != r.SHA256 || l.Program != r.Program || l.Class != r.Class || l.Events != r.Events || l.leaked() != r.Leaked {
-		return fmt.Errorf("its labels in %s do not agree with its row", r.Labels)
+		return nil, fmt.Errorf("its labels in %s do not agree with its row", r.Labels)
 	}
-	return l.Verify(filepath.Join(dir, r.Log))
+	return l, nil
 }

@@ -31,6 +31,9 @@ type Program struct {
 	// it leaks; nothing is forgotten for it.
 	Natural bool
 
+	// Jemalloc says that the program is linked to jemalloc.
+	Jemalloc bool
+
 	// Grows says that the program has a container that is bounded in clean runs
 	// and grows in leaky ones. It ends its work with the phases of
 	// forget/forget.h: the log ends at the first, and in a leaky run what the

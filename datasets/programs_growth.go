@@ -30,7 +30,7 @@ var growing = []Program{
 	{Name: "growth-php", Kind: "interpreter", Packages: []string{"php-cli"}, Binary: "/usr/bin/php", Grows: true, Prepare: growingPHP},
 	{Name: "growth-vim", Kind: "tool", Packages: []string{"vim"}, Binary: "/usr/bin/vim.basic", Grows: true, Prepare: growingVim},
 	{Name: "growth-zsh", Kind: "interpreter", Packages: []string{"zsh"}, Binary: "/usr/bin/zsh", Grows: true, Prepare: growingZsh},
-	{Name: "growth-redis", Kind: "server", Packages: []string{"redis-server"}, Binary: "/usr/bin/redis-server", Grows: true, Prepare: growingRedis},
+	{Name: "growth-redis", Kind: "server", Packages: []string{"redis-server"}, Binary: "/usr/bin/redis-server", Jemalloc: true, Grows: true, Prepare: growingRedis},
 }
 
 // growth is how the table of one run behaves.

@@ -23,7 +23,7 @@ import (
 // Note: dnsmasq is not among them. At its start it closes every file that it
 // has inherited, the tracer's log too.
 var servers = []Program{
-	{Name: "redis", Kind: "server", Packages: []string{"redis-server"}, Binary: "/usr/bin/redis-server", Prepare: redis},
+	{Name: "redis", Kind: "server", Packages: []string{"redis-server"}, Binary: "/usr/bin/redis-server", Jemalloc: true, Prepare: redis},
 	{Name: "nginx", Kind: "server", Packages: []string{"nginx-light"}, Binary: "/usr/sbin/nginx", Prepare: nginx},
 	{Name: "lighttpd", Kind: "server", Packages: []string{"lighttpd"}, Binary: "/usr/sbin/lighttpd", Prepare: lighttpd},
 	{Name: "haproxy", Kind: "server", Packages: []string{"haproxy"}, Binary: "/usr/sbin/haproxy", Prepare: haproxy},

@@ -21,6 +21,7 @@ type tracer struct {
 	suffix string  // of the log's name
 	scale  float64 // factor on workloads: how much of them the tracer can bear
 	report bool    // its log is a report without events: labels are sites, and there are no markers
+	libc   bool    // it sees the blocks of libc's malloc only
 	cuts   bool    // its log can be cut where the program's work ends: see Program.Grows
 
 	// wrap turns the process into one that is traced: its log goes to raw.
@@ -82,7 +83,7 @@ func traceMalloc(ctx context.Context) (*tracer, error) {
 		}
 		return s, err
 	}
-	return &tracer{format: "trace-malloc", suffix: "trace-malloc.zst", scale: 0.1, wrap: wrap, strip: strip}, nil
+	return &tracer{format: "trace-malloc", suffix: "trace-malloc.zst", scale: 0.1, libc: true, wrap: wrap, strip: strip}, nil
 }
 
 // findMemcheck returns the program that the command valgrind starts; it and Go

@@ -35,7 +35,7 @@ func memcheck(ctx context.Context, xml bool) (*tracer, error) {
 		p.path = program
 		p.env = append(p.env, "LD_PRELOAD="+library, "VALGRIND_LAUNCHER="+launcher)
 	}
-	t := &tracer{format: "memcheck", suffix: "memcheck.zst", scale: 0.1, report: true, wrap: wrap, strip: stripMemcheckText}
+	t := &tracer{format: "memcheck", suffix: "memcheck.zst", scale: 0.1, libc: true, report: true, wrap: wrap, strip: stripMemcheckText}
 	if xml {
 		t.format, t.suffix, t.strip = "memcheck-xml", "memcheck.xml.zst", stripMemcheckXML
 	}

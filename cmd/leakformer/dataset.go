@@ -20,18 +20,23 @@ func (sh *shell) dataset() *cli.Command {
 func (sh *shell) collect() *cli.Command {
 	return &cli.Command{
 		Name:      "collect",
-		Usage:     "run programs under heaptrack, clean and with forgotten frees",
+		Usage:     "run programs under heaptrack or valgrind, clean and with leaks",
 		ArgsUsage: "[PROGRAM...]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: ".", Usage: "`DIR` for logs, labels and the manifest"},
 			&cli.IntFlag{Name: "clean", Value: 4, Usage: "clean runs of each program"},
 			&cli.IntFlag{Name: "leaky", Value: 8, Usage: "leaky runs of each program"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of workloads and leaks"},
+			&cli.StringFlag{Name: "tool", Value: "heaptrack", Usage: "heaptrack, or valgrind's trace-malloc, memcheck or memcheck-xml"},
+			&cli.BoolFlag{Name: "arrow", Usage: "store runs in Arrow, not as the tool wrote them"},
+			&cli.Int64Flag{Name: "events", Usage: "cut the work of each run down to about `N` events (default: do not)"},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 1, Usage: "programs collected at a time"},
 			&cli.Float64Flag{Name: "scale", Value: 1, Usage: "factor on the size of the workloads"},
 			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "for one run"},
 		},
 		Action: func(c *cli.Context) error {
 			cfg := datasets.Config{Dir: c.String("output"), Seed: c.Uint64("seed"), Scale: c.Float64("scale"), Timeout: c.Duration("timeout"),
+				Tool: c.String("tool"), Arrow: c.Bool("arrow"), Events: c.Int64("events"), Jobs: c.Int("jobs"),
 				Clean: noneIsNegative(c.Int("clean")), Leaky: noneIsNegative(c.Int("leaky")), Progress: sh.collected}
 			if c.Args().Present() {
 				var unknown []string
