@@ -131,7 +131,14 @@ type loader struct {
 	bare   []bool // by stack: has no frame but the allocator's
 	index  []int32
 	scans  map[object]scanned
-	scan   int32
+	// scanned lists the scans that have entries, in order.
+	scanned []scanStart
+}
+
+// scanStart is the event at which a scan began.
+type scanStart struct {
+	scan int32
+	seq  uint32
 }
 
 func (l *loader) add(e ingest.Event) error {
@@ -177,7 +184,9 @@ func (l *loader) append(e ingest.Event, seq uint32) int32 {
 // outstanding books an entry of a report. Of a series the last scan counts; an
 // object of an earlier scan that is no longer there has died.
 func (l *loader) outstanding(e ingest.Event, seq uint32) {
-	l.scan = max(l.scan, e.Scan)
+	if n := len(l.scanned); n == 0 || e.Scan > l.scanned[n-1].scan {
+		l.scanned = append(l.scanned, scanStart{e.Scan, seq})
+	}
 	o := object{addr: e.Addr, born: e.Time, size: e.Size}
 	if e.Addr == 0 {
 		o.addr, o.born = uint64(e.Stack), -1
@@ -231,8 +240,9 @@ func (l *loader) finish(report *ingest.Report) {
 	r.Program = program(report.Command)
 	if r.Class != ingest.Events {
 		for _, o := range l.scans {
-			if o.scan != l.scan {
-				r.Blocks[o.block].Died = r.Events - 1
+			next := sort.Search(len(l.scanned), func(i int) bool { return l.scanned[i].scan > o.scan })
+			if next < len(l.scanned) {
+				r.Blocks[o.block].Died = l.scanned[next].seq
 			}
 		}
 	}

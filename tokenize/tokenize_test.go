@@ -352,3 +352,36 @@ func BenchmarkTokenize(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(run.Blocks))*float64(b.N)/b.Elapsed().Seconds(), "blocks/s")
 }
+
+// An object of a series of scans lives until the first scan that lacks it.
+func TestScans(t *testing.T) {
+	f := &fakeLog{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Snapshots}}
+	s := f.stacks.Stack([]ingest.FrameID{f.stacks.Frame(ingest.Frame{Function: "probe"})})
+	see := func(scan int32, addr uint64) {
+		f.events = append(f.events, ingest.Event{Op: ingest.Outstanding, Seq: int64(len(f.events)), Block: int64(len(f.events)),
+			Addr: addr, Size: 32, Count: 1, Stack: s, Scan: scan, Loss: ingest.Unreferenced})
+	}
+	for _, o := range [][2]uint64{{0, 1}, {0, 2}, {0, 3}, {1, 1}, {1, 3}, {2, 1}, {2, 4}} {
+		see(int32(o[0]), o[1])
+	}
+	run := mustLoad(t, f)
+	for _, c := range []struct {
+		cut  uint32
+		want []uint64
+	}{{3, []uint64{1, 2, 3}}, {5, []uint64{1, 3}}, {7, []uint64{1, 4}}} {
+		var got []uint64
+		sc := &Scene{Run: run, Cut: c.cut}
+		sc.Views(func(v *View) bool {
+			for _, b := range v.Live {
+				got = append(got, run.Blocks[b].Addr)
+			}
+			return true
+		})
+		if !slices.Equal(got, c.want) {
+			t.Errorf("after %d entries %v are live, want %v", c.cut, got, c.want)
+		}
+	}
+	if b := run.Blocks[0]; b.Scans != 3 || b.Died != Alive {
+		t.Errorf("an object of all three scans has %d, died at %d", b.Scans, b.Died)
+	}
+}
