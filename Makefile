@@ -20,7 +20,10 @@ KERNEL_PACKAGES := linux-source-6.1 gcc libc6-dev make flex bison bc xz-utils
 KERNEL := .kernel
 KERNEL_RUNS ?= $(KERNEL)/runs
 
-.PHONY: build setup packages fit test lint bench fuzz demo kernel-lab clean
+# Where make corpus-full puts its 450 MB.
+CORPUS_FULL ?= corpus-full
+
+.PHONY: build setup packages fit test lint bench fuzz demo kernel-lab corpus corpus-full clean
 
 build: setup
 	@mkdir -p bin
@@ -80,6 +83,16 @@ kernel-lab:
 	@$(MAKE) --no-print-directory packages PACKAGES='$(KERNEL_PACKAGES)'
 	@datasets/kernel/build.sh $(KERNEL)
 	@go run ./datasets/kernel/lab -kernel $(KERNEL) -o $(KERNEL_RUNS)
+
+# The compact corpus that is in the repository, anew: see datasets/README.md.
+corpus: build
+	bin/leakformer dataset collect -o datasets/corpus --jobs 2 --arrow --events 5000 --clean 2 --leaky 2
+	for tool in memcheck memcheck-xml; do bin/leakformer dataset collect -o datasets/corpus/$$tool --jobs 2 --tool $$tool \
+		--clean 1 --leaky 2 lua curl demo bug-list-node bug-exception-path bug-unbounded-map twin-arena || exit 1; done
+
+# All programs with their whole workloads, as the tools write their logs.
+corpus-full: build
+	bin/leakformer dataset collect -o $(CORPUS_FULL) --jobs 2
 
 clean:
 	rm -rf bin demo-out .gotch go.work go.work.sum

@@ -43,6 +43,9 @@ func TestCorpus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := CheckSplit(false, PartOfLabels("corpus", labels)); err != nil {
+			t.Error(err)
+		}
 		for i, r := range m.Runs {
 			corpusRun(t, filepath.Join(dir, r.Log), &r, &labels.Logs[i])
 			kinds[r.Kind], programs[r.Program] = true, true

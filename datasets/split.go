@@ -41,6 +41,16 @@ func PartOf(name, dir string, runs ...Run) Part {
 	return p
 }
 
+// PartOfLabels makes a part of the logs of labels, which are to be named in it as
+// seen from the working directory.
+func PartOfLabels(name string, labels *Labels) Part {
+	p := Part{Name: name}
+	for _, l := range labels.Logs {
+		p.Logs = append(p.Logs, PartLog{Log: l.Log, Program: l.Program, SHA256: l.SHA256})
+	}
+	return p
+}
+
 // CheckSplit refuses a split by which a test could know what was learnt: the same
 // run twice, in one part or in two, by its path, its file or its contents; with
 // byProgram also runs of one program in different parts. A part without logs is
