@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"leakformer/datasets"
 	"leakformer/detect"
 	"leakformer/eval"
+	"leakformer/model"
 	"leakformer/tokenize"
 )
 
@@ -22,12 +25,18 @@ func (sh *shell) eval() *cli.Command {
 		Name:      "eval",
 		Usage:     "measure a model, and simple rules beside it, on labelled logs",
 		ArgsUsage: "[LOG...]",
-		Description: "Without logs, all logs of the label files are measured; without a model, the simple\n" +
-			"rules alone.",
+		Description: "Without logs, all logs of the label files are measured; with --model none, the simple\n" +
+			"rules alone. --peer and --peer-labels name logs for boosted trees on hand-made figures to\n" +
+			"learn from, as train does: what a model has to be better than.",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about the logs; may be repeated"},
+			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about the logs, or the folder of a collection; may be repeated"},
 			modelFlag(), referenceFlag(),
+			&cli.BoolFlag{Name: "blind", Usage: "judge the runs a second time, without any clean run to compare with"},
+			&cli.StringSliceFlag{Name: "peer", Usage: "`LOG` of a clean run, or a folder of such, for trees to learn from; may be repeated"},
+			&cli.StringSliceFlag{Name: "peer-labels", Usage: "`FILE` with the truth about more logs for trees to learn from; may be repeated"},
 			&cli.Float64SliceFlag{Name: "cut", Usage: "look at each run after this `SHARE` of its events; may be repeated (default: 0.3, 0.6, 0.9 and 1)"},
+			&cli.Float64Flag{Name: "every", Usage: "look at each run after every such `SHARE` of its events, too, to see how soon leaks are found"},
+			&cli.StringFlag{Name: "html", Usage: "`FILE` for a page with all tables and diagrams"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
 			&cli.BoolFlag{Name: "programs", Usage: "add a table for each program"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the bootstrap intervals"},
@@ -49,6 +58,14 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	if i := slices.IndexFunc(cuts, func(x float64) bool { return !(x > 0 && x <= 1) }); i >= 0 {
 		return usagef("eval: --cut %v: want a share of the events, more than 0 and at most 1", cuts[i])
 	}
+	if every := c.Float64("every"); c.IsSet("every") && !(every >= 0.001 && every < 1) {
+		return usagef("eval: --every %v: want a share of the events, 0.001 or more and less than 1", every)
+	}
+	if page := c.String("html"); page != "" {
+		if err := writable("the page", page); err != nil {
+			return err
+		}
+	}
 	if len(c.StringSlice("labels")) == 0 {
 		return usagef("eval: --labels has to name the file with the truth about the logs")
 	}
@@ -56,7 +73,7 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	e := &evaluation{sh: sh, c: c, labels: labels, cuts: cuts, learned: map[string]uint32{}}
+	e := &evaluation{sh: sh, c: c, labels: labels, cuts: cuts, between: between(c.Float64("every"), cuts), learned: map[string]uint32{}, taken: map[string]string{}}
 	var entrants []eval.Entrant
 	if path := c.String("model"); path != noModel {
 		m, err := sh.loadModel(path, c.Int("threads"))
@@ -73,11 +90,43 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	if err := e.choose(c.StringSlice("reference")); err != nil {
 		return err
 	}
+	if peer := (peer{c.StringSlice("peer"), c.StringSlice("peer-labels")}); peer.named() {
+		trees, err := sh.trees(c, peer)
+		if err != nil {
+			return err
+		}
+		entrants = append(entrants, *trees)
+	}
 	res, err := eval.Compare(c.Context, e.samples(), append(entrants, eval.RuleEntrants()...))
 	if err != nil {
 		return err
 	}
-	return write(sh.stdout, res.Rows(eval.TableConfig{Programs: c.Bool("programs") || c.String("format") == "summary", Seed: c.Uint64("seed")}))
+	programs := c.Bool("programs") || c.String("format") == "summary"
+	page := c.String("html")
+	rows := res.Rows(eval.TableConfig{Programs: programs || page != "", Curves: page != "" || c.String("format") == "json", Seed: c.Uint64("seed")})
+	if page != "" {
+		var b bytes.Buffer
+		if err := eval.WriteHTML(&b, "leakformer eval: "+strings.Join(c.StringSlice("labels"), ", "), rows); err != nil {
+			return err
+		}
+		if err := model.WriteFile(page, b.Bytes()); err != nil {
+			return err
+		}
+	}
+	if !programs {
+		rows = slices.DeleteFunc(rows, func(r eval.Row) bool { return r.Program != "" })
+	}
+	return write(sh.stdout, rows)
+}
+
+// between lists the multiples of a share, up to the whole, that are no cuts.
+func between(every float64, cuts []float64) (more []float64) {
+	for k := 1; every > 0 && float64(k)*every < 1; k++ {
+		if x := float64(k) * every; !slices.ContainsFunc(cuts, func(cut float64) bool { return math.Abs(cut-x) < 1e-9 }) {
+			more = append(more, x)
+		}
+	}
+	return more
 }
 
 func tableOutput(format string) (func(io.Writer, []eval.Row) error, error) {
@@ -94,17 +143,17 @@ func tableOutput(format string) (func(io.Writer, []eval.Row) error, error) {
 	return nil, usagef("eval: --format %s: want text, summary, markdown or json", format)
 }
 
-// readLabels reads label files as one, in which each log is named as seen from
-// here.
+// readLabels reads label files and collections as one, in which each log is named
+// as seen from here.
 func readLabels(files []string) (*datasets.Labels, error) {
 	all := &datasets.Labels{Version: datasets.Version}
 	for _, file := range files {
-		labels, err := datasets.ReadLabels(file)
+		labels, dir, err := datasets.Open(file)
 		if err != nil {
 			return nil, err
 		}
 		for _, l := range labels.Logs {
-			l.Log = filepath.Join(filepath.Dir(file), l.Log)
+			l.Log = filepath.Join(dir, l.Log)
 			all.Logs = append(all.Logs, l)
 		}
 	}
@@ -116,7 +165,11 @@ type evaluation struct {
 	sh     *shell
 	c      *cli.Context
 	labels *datasets.Labels
-	cuts   []float64
+	// cuts are for tables; between them runs are looked at to see how soon leaks
+	// are found.
+	cuts, between []float64
+	// taken tells why a log, by its absolute path or SHA-256, must not be evaluated.
+	taken map[string]string
 	// references were named for this evaluation; known came with the model,
 	// which learned from the logs of these names and numbers of events.
 	references, known []*tokenize.History
@@ -132,12 +185,14 @@ func (e *evaluation) choose(references []string) error {
 	if err != nil {
 		return err
 	}
-	taken := map[string]string{}
 	for _, f := range files {
 		if l, err := e.labels.Find(f.path); err == nil && l.Class == datasets.Leaky {
 			return fmt.Errorf("%s cannot be a reference: it is labelled leaky", f.path)
 		}
-		taken[absolute(f.path)] = "is a reference"
+		e.taken[absolute(f.path)] = "is a reference"
+	}
+	if err := e.takePeers(); err != nil {
+		return err
 	}
 	e.logs = e.c.Args().Slice()
 	all := len(e.logs) == 0
@@ -148,7 +203,7 @@ func (e *evaluation) choose(references []string) error {
 	}
 	var logs []string
 	for _, log := range e.logs {
-		why := taken[absolute(log)]
+		why := e.whyTaken(log)
 		if e.wasLearned(log) {
 			why = "was learned from"
 		}
@@ -162,12 +217,48 @@ func (e *evaluation) choose(references []string) error {
 		}
 	}
 	if e.logs = logs; len(logs) == 0 {
-		return errors.New("no log is left to evaluate: all are references or were learned from")
+		return errors.New("no log is left to evaluate: all are references or were learned from: name others in --labels")
 	}
 	if len(references) > 0 {
 		e.references, err = e.sh.histories(e.c, references)
 	}
 	return err
+}
+
+// takePeers marks the logs that the trees learn from.
+func (e *evaluation) takePeers() error {
+	const why = "is one that the trees learn from"
+	files, err := expand(e.c.StringSlice("peer"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if l, err := e.labels.Find(f.path); err == nil && l.Class == datasets.Leaky {
+			return fmt.Errorf("%s cannot be for --peer: it is labelled leaky", f.path)
+		}
+		e.taken[absolute(f.path)] = why
+	}
+	labels, err := readLabels(e.c.StringSlice("peer-labels"))
+	if err != nil {
+		return err
+	}
+	for _, l := range labels.Logs {
+		e.taken[absolute(l.Log)] = why
+		if l.SHA256 != "" {
+			e.taken[strings.ToLower(l.SHA256)] = why
+		}
+	}
+	return nil
+}
+
+func (e *evaluation) whyTaken(log string) string {
+	if why := e.taken[absolute(log)]; why != "" {
+		return why
+	}
+	if l, err := e.labels.Find(log); err == nil {
+		return e.taken[strings.ToLower(l.SHA256)]
+	}
+	return ""
 }
 
 // wasLearned reports whether the model learned from a log of this name and length.
@@ -193,17 +284,39 @@ func (e *evaluation) samples() iter.Seq2[*eval.Sample, error] {
 				yield(nil, err)
 				return
 			}
-			for _, cut := range e.cutsOf(s.Scene.Run) {
-				one := *s
-				one.Cut = cut
-				one.Scene = &tokenize.Scene{Run: s.Scene.Run, Cut: detect.CutAt(s.Scene.Run, cut), Reference: s.Scene.Reference}
-				if !yield(&one, nil) {
+			for _, one := range e.looks(s) {
+				if !yield(one, nil) {
 					return
 				}
 			}
 		}
 	}
 }
+
+// looks are a run at all its cuts, in all settings.
+func (e *evaluation) looks(s *eval.Sample) (looks []*eval.Sample) {
+	cuts := e.cutsOf(s.Scene.Run)
+	all := cuts
+	if len(cuts) > 1 || cuts[0] < 1 {
+		all = slices.Concat(cuts, e.between)
+	}
+	for k, cut := range all {
+		one := *s
+		one.Cut, one.Between = cut, k >= len(cuts)
+		one.Scene = &tokenize.Scene{Run: s.Scene.Run, Cut: detect.CutAt(s.Scene.Run, cut), Reference: s.Scene.Reference}
+		looks = append(looks, &one)
+		if e.c.Bool("blind") && one.Scene.Reference.Runs() > 0 {
+			blind := one
+			blind.Setting = unknownProgram
+			blind.Scene = &tokenize.Scene{Run: one.Scene.Run, Cut: one.Scene.Cut}
+			looks = append(looks, &blind)
+		}
+	}
+	return looks
+}
+
+// unknownProgram is the setting in which there is nothing to compare with.
+const unknownProgram = "no clean run known"
 
 // cutsOf is the whole of a report, which has no middle.
 func (e *evaluation) cutsOf(run *tokenize.Run) []float64 {
@@ -242,7 +355,7 @@ func (e *evaluation) sample(log string) (*eval.Sample, error) {
 		s.Setting, s.Scene.Reference = "known program", tokenize.Choose(e.known, run)
 	}
 	if s.Scene.Reference.Runs() == 0 {
-		s.Setting = "no clean run known"
+		s.Setting = unknownProgram
 	}
 	return s, nil
 }

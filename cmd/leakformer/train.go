@@ -63,7 +63,7 @@ func (sh *shell) trainAction(c *cli.Context) error {
 	case len(clean) == 0 && len(c.StringSlice("labels")) == 0:
 		return usagef("train: --clean has to name logs of clean runs")
 	}
-	if err := writable(out); err != nil {
+	if err := writable("the model", out); err != nil {
 		return err
 	}
 	sh.tune()
@@ -73,7 +73,7 @@ func (sh *shell) trainAction(c *cli.Context) error {
 		return err
 	}
 	defer t.net.Close()
-	data, err := sh.trainingData(c, clean)
+	data, err := sh.trainingData(c, clean, c.StringSlice("labels"))
 	if err != nil {
 		return err
 	}
@@ -81,20 +81,20 @@ func (sh *shell) trainAction(c *cli.Context) error {
 }
 
 // writable finds out before the work whether its result can be written.
-func writable(path string) error {
+func writable(what, path string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".leakformer-*")
 	if err != nil {
-		return fmt.Errorf("the model cannot be written: %w", err)
+		return fmt.Errorf("%s cannot be written: %w", what, err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// trainingData reads the clean logs and the labelled ones.
-func (sh *shell) trainingData(c *cli.Context, clean []string) (data train.Data, err error) {
+// trainingData reads the clean logs and those of the label files.
+func (sh *shell) trainingData(c *cli.Context, clean, labelFiles []string) (data train.Data, err error) {
 	if data.Clean, err = sh.loadAll(c.Context, clean, c.String("log-format")); err != nil {
 		return data, err
 	}
-	labels, err := readLabels(c.StringSlice("labels"))
+	labels, err := readLabels(labelFiles)
 	if err != nil {
 		return data, err
 	}
