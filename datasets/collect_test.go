@@ -109,7 +109,7 @@ func labelsFit(t *testing.T, dir string, r Run) {
 	if err := verify(*l); err != nil {
 		t.Error(err)
 	}
-	if len(l.Leaks) == 0 {
+	if len(l.Leaks)+len(l.Sites) == 0 {
 		return
 	}
 	for what, change := range map[string]func(leak *Leak){
@@ -117,6 +117,9 @@ func labelsFit(t *testing.T, dir string, r Run) {
 		"size":    func(leak *Leak) { leak.Size++ },
 		"event":   func(leak *Leak) { leak.Event = 0 },
 	} {
+		if len(l.Leaks) == 0 {
+			break
+		}
 		bad := *l
 		bad.Leaks = append([]Leak(nil), l.Leaks...)
 		change(&bad.Leaks[0])
