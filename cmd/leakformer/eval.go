@@ -170,6 +170,8 @@ type evaluation struct {
 	cuts, between []float64
 	// taken tells why a log, by its absolute path or SHA-256, must not be evaluated.
 	taken map[string]string
+	// peers are the programs that the trees have labelled runs of.
+	peers []string
 	// references were named for this evaluation; known came with the model,
 	// which learned from the logs of these names and numbers of events.
 	references, known []*tokenize.History
@@ -210,6 +212,10 @@ func (e *evaluation) choose(references []string) error {
 		switch {
 		case why == "":
 			logs = append(logs, log)
+			if l, err := e.labels.Find(log); err == nil && slices.Contains(e.peers, l.Program) {
+				e.sh.warn("note: the trees know other labelled runs of %s: what they do there is not what they do on new programs", l.Program)
+				e.peers = slices.DeleteFunc(e.peers, func(p string) bool { return p == l.Program })
+			}
 		case all:
 			e.sh.log.Info("left out", "log", log, "why", why)
 		default:
@@ -243,6 +249,9 @@ func (e *evaluation) takePeers() error {
 		return err
 	}
 	for _, l := range labels.Logs {
+		if p := l.Program; !slices.Contains(e.peers, p) {
+			e.peers = append(e.peers, p)
+		}
 		e.taken[absolute(l.Log)] = why
 		if l.SHA256 != "" {
 			e.taken[strings.ToLower(l.SHA256)] = why

@@ -123,10 +123,16 @@ func TestEvalPeerRefuses(t *testing.T) {
 			t.Errorf("%s: status %d, want %d with %s\nstdout: %.200s\nstderr: %s", c.args, status, c.status, c.want, stdout, stderr)
 		}
 	}
+	// Trees that know the program are no measure of what they do on a new one.
+	status, _, stderr := command(nil, "eval", "--model", "none", "--labels", filepath.Join(dir, "leaky", "labels.json"), "--cut", "0.9",
+		"--peer", filepath.Join(dir, "clean"), "--peer-labels", filepath.Join(dir, "first.json"), filepath.Join(dir, "leaky", "5.raw"))
+	if status != 0 || !strings.Contains(stderr, "note: the trees know other labelled runs of app") {
+		t.Errorf("trees that know the program: status %d: %s", status, stderr)
+	}
 }
 
 // writeCopies copies the leaky logs: only their hashes, in hashed.json and
-// copies.json, tell that they are the same.
+// copies.json, tell that they are the same. first.json has the first of them alone.
 func writeCopies(dir string) error {
 	labels, err := datasets.ReadLabels(filepath.Join(dir, "leaky", "labels.json"))
 	if err != nil {
@@ -154,5 +160,7 @@ func writeCopies(dir string) error {
 			return err
 		}
 	}
-	return nil
+	first := &datasets.Labels{Logs: labels.Logs[:1]}
+	first.Logs[0].Log = "leaky/" + first.Logs[0].Log
+	return first.Write(filepath.Join(dir, "first.json"))
 }
