@@ -3,7 +3,8 @@
 //
 // A [Sample] is a run looked at at one moment, with the [Truth] about it. [Compare]
 // lets several entrants, the simple [Rules] among them, judge the same samples;
-// its [Result] gives rows of [Metrics] by setting, cut and subset of the sites.
+// its [Result] gives rows of [Metrics] by setting, cut and subset of the sites:
+// of sites, blocks and whole runs, and of the time until leaks are found.
 package eval
 
 import (
