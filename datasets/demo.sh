@@ -38,9 +38,7 @@ heading "3. Training from random weights, on the clean logs alone"
 show 'leakformer train --clean logs/*/*.clean.*.raw.zst --init none --steps 2400 --batch 64 -o demo.model'
 
 heading "4. The leaky runs after 60 % of their events: the Transformer beside simple rules"
-labels='--labels=logs/{demo,sqlite3,xmllint,lua,bc}/labels.json'
-show "leakformer eval --model demo.model $labels --cut 0.6 --format summary logs/*/*.leaky.*.raw.zst" | tee verdicts.txt
-eval "leakformer eval --model demo.model $labels --cut 0.6 --programs logs/*/*.leaky.*.raw.zst" >tables.txt
+show 'leakformer eval --model demo.model --labels logs/manifest.json --cut 0.6 --format summary --html tables.html' | tee verdicts.txt
 
 heading "5. Findings in single logs"
 search 'leakformer score --model demo.model logs/sqlite3/sqlite3.leaky.0.raw.zst --picture findings.svg' | tee findings.txt
@@ -73,15 +71,13 @@ pre() { echo "<pre>"; sed 's/&/\&amp;/g; s/</\&lt;/g' "$1"; echo "</pre>"; }
 		<img src="findings.svg" alt="outstanding blocks of the sites found, over the events of the run">
 	END
 	pre findings.txt
-	echo '<h2>All figures, with 95 % intervals over the runs</h2>'
-	pre tables.txt
-	echo '</body></html>'
+	echo '<p><a href="tables.html">All figures and diagrams of the comparison</a></p></body></html>'
 } >index.html
 
 heading "All of it is in demo-out"
 cat <<'END'
-index.html                 the plots, the tables and the findings in one page
-verdicts.txt tables.txt    the Transformer beside simple rules: short, and all figures
+index.html                 the training, the verdicts and findings in one page
+tables.html verdicts.txt   the Transformer beside simple rules: all figures, and in short
 demo.model                 the model; .svg: its training; .metrics.jsonl: every step
 findings.txt .jsonl .svg   findings in one run of sqlite3
 sqlite3.arrow              that run in Arrow

@@ -65,7 +65,7 @@ func needNode(t *testing.T, dir string) string {
 	if err != nil {
 		skip("no npm in PATH: install npm to read a run with another implementation of Arrow")
 	}
-	cmd := exec.CommandContext(context.Background(), npm, "ci", "--ignore-scripts")
+	cmd := exec.CommandContext(context.Background(), npm, "ci", "--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		skip("npm ci in %s: %v\n%s", dir, err, out)
