@@ -109,7 +109,7 @@ train-default: build
 # How good it is on the programs held out: with clean runs of them, and without.
 # With CORPUS_FULL=datasets/corpus, on those of them that the repository has runs of.
 eval-default: build
-	@labels=""; clean=""; leaky=""; for p in $(HELD_OUT); do d=$(CORPUS_FULL)/$$p; [ -e $$d ] || continue; labels="$$labels --labels $$d/labels.json"; \
+	@labels=""; clean=""; leaky=""; for p in $(HELD_OUT); do d=$(CORPUS_FULL)/$$p; [ -e $$d/labels.json ] || continue; labels="$$labels --labels $$d/labels.json"; \
 		clean="$$clean $$(ls $$d/*.clean.*)"; leaky="$$leaky $$(ls $$d/*.leaky.*)"; done; \
 	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 $$(printf ' --reference %s' $$clean) $$leaky; \
 	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 $$leaky
