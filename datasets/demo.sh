@@ -35,7 +35,7 @@ show "$memcheck --xml=yes --xml-file=logs/demo.memcheck.xml $run"
 show 'leakformer check logs/demo.leaky.trace logs/demo.memcheck'
 
 heading "3. Training from random weights, on the clean logs alone"
-show 'leakformer train --clean logs/*/*.clean.*.raw.zst --init none --steps 2400 --batch 64 -o demo.model'
+show 'leakformer train --clean logs/*/*.clean.*.raw.zst --init none --steps 1600 --batch 64 -o demo.model'
 
 heading "4. The leaky runs after 60 % of their events: the Transformer beside simple rules"
 show 'leakformer eval --model demo.model --labels logs/manifest.json --cut 0.6 --format summary --html tables.html' | tee verdicts.txt
