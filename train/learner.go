@@ -1,5 +1,3 @@
-// Package train teaches a Learner from labelled sequences and from normal ones.
-// It knows no architecture: the network behind a Learner is in model/torch.
 package train
 
 import "io"
