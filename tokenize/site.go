@@ -21,9 +21,8 @@ type Key uint64
 type Site struct {
 	// Exact is equal for the same site in another run of the same build; Names
 	// is equal wherever the functions have the same names, whatever their code's
-	// place, and 0 where no frame has a name; Near looks at the two innermost
-	// frames only.
-	Exact, Names, Near Key
+	// place, and 0 where no frame has a name.
+	Exact, Names Key
 	// Frames, innermost first; at most five. Empty where the log has no stacks.
 	Frames []ingest.Frame
 	// Label is a one-line name for people.
@@ -43,7 +42,7 @@ func siteOf(stack []ingest.Frame, size int64) Site {
 	s := Site{Frames: outer[:min(siteFrames, len(outer))]}
 	exact, names := fnv.New64a(), fnv.New64a()
 	named := false
-	for i, f := range s.Frames {
+	for _, f := range s.Frames {
 		e := exactName(f)
 		exact.Write([]byte(e + "\n"))
 		n := f.Function
@@ -53,9 +52,6 @@ func siteOf(stack []ingest.Frame, size int64) Site {
 			named = true
 		}
 		names.Write([]byte(n + "\n"))
-		if i == min(1, len(s.Frames)-1) {
-			s.Near = Key(exact.Sum64())
-		}
 	}
 	s.Exact = Key(exact.Sum64())
 	if named {
@@ -75,7 +71,7 @@ func sizeSite(stack []ingest.Frame, size int64) Site {
 	h := fnv.New64a()
 	h.Write([]byte(s.Label))
 	s.Exact = Key(h.Sum64())
-	s.Names, s.Near = s.Exact, s.Exact
+	s.Names = s.Exact
 	return s
 }
 

@@ -207,8 +207,5 @@ func groups[T any](items []T, key func(T) string) [][]T {
 		}
 		out[i] = append(out[i], it)
 	}
-	for i := range out {
-		out[i] = slices.Clone(out[i])
-	}
 	return out
 }

@@ -50,14 +50,10 @@ func newReportExam(samples []*sample, seed uint64) *exam {
 
 // addScene adds the sites of a scene that leak, and some of those that do not.
 func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene) {
-	leaky, clean := outstanding(rng, sc)
-	for _, site := range leaky {
-		x.add(newExample(sc.View(site)), 1)
-	}
-	some := clean[:min(len(clean), examSites)]
-	for _, site := range some {
-		x.add(newExample(sc.View(site)), float64(len(clean))/float64(len(some)))
-	}
+	cases(rng, sc, examSites, true, func(c Case) error {
+		x.add(newExample(c.View), c.Weight)
+		return nil
+	})
 }
 
 // examine draws the scenes of an exam.
@@ -239,10 +235,18 @@ func averagePrecision(curve []CurvePoint) float64 {
 }
 
 func bestF1(curve []CurvePoint) CurvePoint {
-	var best CurvePoint
-	for _, p := range curve {
-		if p.f1() > best.f1() {
-			best = p
+	if i := bestAt(curve); i >= 0 {
+		return curve[i]
+	}
+	return CurvePoint{}
+}
+
+// bestAt is where on the curve F1 is highest, first; -1 where there is no curve.
+func bestAt(curve []CurvePoint) int {
+	best := -1
+	for i, p := range curve {
+		if best < 0 || p.f1() > curve[best].f1() {
+			best = i
 		}
 	}
 	return best
@@ -255,11 +259,9 @@ const plateau = 0.99
 // that do about as well. The best one itself is a matter of chance: on other runs
 // any of them may be the best.
 func threshold(curve []CurvePoint) float64 {
-	best := 0
-	for i, p := range curve {
-		if p.f1() > curve[best].f1() {
-			best = i
-		}
+	best := bestAt(curve)
+	if best < 0 {
+		return 1 // nothing to go by: no site is called a leak
 	}
 	least := plateau * curve[best].f1()
 	from, to := best, best
