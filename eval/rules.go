@@ -23,6 +23,8 @@ type Rule struct {
 	Clean bool
 	// Class of the logs that it is for.
 	Class ingest.Class
+	// Series says that it is for snapshots, too.
+	Series bool
 
 	threshold float64
 	// measure is the larger the more suspicious the site is; a rule flags it
@@ -36,18 +38,18 @@ var _ detect.Scorer = (*Rule)(nil)
 func Rules() []*Rule {
 	const events, report = ingest.Events, ingest.EndReport
 	return []*Rule{
-		{Name: "not freed", Class: events, threshold: 1, measure: notFreed},
+		{Name: "not freed", Class: events, Series: true, threshold: 1, measure: notFreed},
 		{Name: "age > 10 %", Class: events, threshold: 0.10, measure: age},
 		{Name: "age > 25 %", Class: events, threshold: 0.25, measure: age},
-		{Name: "bytes +2 % three times", Class: events, threshold: 0.02, measure: growth},
-		{Name: "bytes +2 % three times, over 1 MB", Class: events, threshold: 0.02, measure: bigGrowth},
-		{Name: "more than 3 live", Class: events, threshold: 4, measure: live},
-		{Name: "bytes on a line, R² ≥ 0.8", Class: events, threshold: 0.8, measure: linear},
+		{Name: "bytes +2 % three times", Class: events, Series: true, threshold: 0.02, measure: growth},
+		{Name: "bytes +2 % three times, over 1 MB", Class: events, Series: true, threshold: 0.02, measure: bigGrowth},
+		{Name: "more than 3 live", Class: events, Series: true, threshold: 4, measure: live},
+		{Name: "bytes on a line, R² ≥ 0.8", Class: events, Series: true, threshold: 0.8, measure: linear},
 		{Name: "10 of 20 ages", Class: events, threshold: 10, measure: generations},
 		{Name: "under 5 % freed", Class: events, threshold: 0.95, measure: kept},
 		{Name: "staler than freed siblings", Class: events, threshold: 1, measure: staler},
 		{Name: "bytehound", Class: events, threshold: 0.02, measure: age},
-		{Name: "more live than in clean runs", Class: events, Clean: true, threshold: 1, measure: moreThanClean},
+		{Name: "more live than in clean runs", Class: events, Series: true, Clean: true, threshold: 1, measure: moreThanClean},
 		{Name: "older than in clean runs", Class: events, Clean: true, threshold: 1, measure: olderThanClean},
 		{Name: "more than left in clean runs, and staler", Class: events, Clean: true, threshold: 1, measure: leftAndStaler},
 		{Name: "reported", Class: report, threshold: 1, measure: notFreed},
@@ -59,7 +61,7 @@ func Rules() []*Rule {
 
 // Applies reports whether the rule has what it needs in a scene.
 func (r *Rule) Applies(s *tokenize.Scene) bool {
-	return (s.Run.Class == ingest.Events) == (r.Class == ingest.Events) && (!r.Clean || s.Reference.Runs() > 0)
+	return (s.Run.Class == r.Class || s.IsSeries() && r.Series) && (!r.Clean || s.Reference.Runs() > 0)
 }
 
 // Score judges sites alone: a rule says nothing about single blocks.
@@ -87,11 +89,14 @@ func age(v *tokenize.View) float64 {
 
 func oldest(v *tokenize.View) uint32 { return v.Scene.Cut - v.Scene.Run.Blocks[v.Live[0]].Born }
 
-// snapshots of a site are taken at so many evenly spaced moments.
+// snapshots of a site in a log of events are taken at so many evenly spaced moments.
 const snapshots = 20
 
 // liveBytes are the site's live bytes in each snapshot; the last is at the cut.
-func liveBytes(v *tokenize.View) [snapshots]float64 {
+func liveBytes(v *tokenize.View) []float64 {
+	if v.Scene.IsSeries() {
+		return shownBytes(v)
+	}
 	var change [snapshots + 1]float64
 	// A block counts from the first snapshot behind its birth on.
 	at := func(event uint32) int { return int(uint64(event) * snapshots / uint64(v.Scene.Cut)) }
@@ -102,7 +107,7 @@ func liveBytes(v *tokenize.View) [snapshots]float64 {
 			change[at(b.Died)] -= float64(b.Size)
 		}
 	}
-	var bytes [snapshots]float64
+	bytes := make([]float64, snapshots)
 	sum := 0.0
 	for k := range bytes {
 		sum += change[k]
@@ -111,12 +116,29 @@ func liveBytes(v *tokenize.View) [snapshots]float64 {
 	return bytes
 }
 
+// shownBytes are what the snapshots of a series show.
+func shownBytes(v *tokenize.View) []float64 {
+	run := v.Scene.Run
+	bytes := make([]float64, len(run.Snapshots))
+	points := run.Series[v.Site]
+	for k, look := range run.Snapshots {
+		if len(points) > 0 && points[0].Scan == look.Scan {
+			bytes[k] = float64(points[0].Bytes)
+			points = points[1:]
+		}
+	}
+	return bytes
+}
+
 // growth is the classic check on snapshots: the smallest growth of live bytes in
 // the last three steps.
 func growth(v *tokenize.View) float64 {
 	b := liveBytes(v)
+	if len(b) < 4 {
+		return 0
+	}
 	least := math.Inf(1)
-	for k := snapshots - 3; k < snapshots; k++ {
+	for k := len(b) - 3; k < len(b); k++ {
 		step := b[k] - b[k-1]
 		if step <= 0 {
 			return 0
@@ -128,7 +150,7 @@ func growth(v *tokenize.View) float64 {
 
 // bigGrowth is growth that has come to a megabyte.
 func bigGrowth(v *tokenize.View) float64 {
-	if liveBytes(v)[snapshots-1] < 1e6 {
+	if b := liveBytes(v); b[len(b)-1] < 1e6 {
 		return 0
 	}
 	return growth(v)
@@ -144,11 +166,11 @@ func live(v *tokenize.View) float64 {
 // linear is R² of the straight line through the live bytes, 0 if it does not rise.
 func linear(v *tokenize.View) float64 {
 	b := liveBytes(v)
-	var x [snapshots]float64
+	x := make([]float64, len(b))
 	for k := range x {
 		x[k] = float64(k)
 	}
-	if r := stat.Correlation(x[:], b[:], nil); r > 0 {
+	if r := stat.Correlation(x, b, nil); r > 0 {
 		return r * r
 	}
 	return 0 // falls, or does not change (NaN)

@@ -167,3 +167,48 @@ func TestRuleScore(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesOfSeries: the rules that only need snapshots judge a series as they
+// judge the events it was made from.
+func TestRulesOfSeries(t *testing.T) {
+	l := detecttest.NewLog("run", "app")
+	for range 10 {
+		l.Alloc("s<main", 8)
+		pad(l, 99)
+	}
+	run := l.Run(t)
+	events := &tokenize.Scene{Run: run, Cut: run.Events}
+	looks := tokenize.Looks{}
+	for k := uint32(1); k <= snapshots; k++ {
+		looks.At = append(looks.At, run.Events*k/snapshots)
+	}
+	series, _ := events.AsSeries(looks)
+	got := flags(t, &tokenize.Scene{Run: series, Cut: series.Events})
+	if want := []string{"not freed", "more than 3 live", "bytes on a line, R² ≥ 0.8"}; !slices.Equal(got, want) {
+		t.Errorf("flagged by %q, want %q", got, want)
+	}
+	series, _ = events.AsSeries(tokenize.Looks{At: []uint32{200, 400, 600, 800}})
+	got = flags(t, &tokenize.Scene{Run: series, Cut: series.Events})
+	if !slices.Contains(got, "bytes +2 % three times") || slices.Contains(got, "bytes +2 % three times, over 1 MB") {
+		t.Errorf("growth in three steps is flagged by %q", got)
+	}
+}
+
+func TestTruthAsSeries(t *testing.T) {
+	run, truth := planted(t, "run")
+	scene := &tokenize.Scene{Run: run, Cut: run.Events}
+	snaps, _ := scene.AsSeries(tokenize.Looks{At: []uint32{run.Events / 2, run.Events}})
+	series := &tokenize.Scene{Run: snaps, Cut: snaps.Events}
+	seen := truth.AsSeries(scene)
+	leaks := 0
+	for site := range run.BySite {
+		want := truth.Count(scene.View(site))
+		if got := seen.Count(series.View(site)); got != want {
+			t.Errorf("site %d: %d leaked, want %d", site, got, want)
+		}
+		leaks += int(want)
+	}
+	if leaks == 0 {
+		t.Error("nothing leaks")
+	}
+}

@@ -150,6 +150,18 @@ func (t *Truth) first(v *tokenize.View) uint32 {
 	return first
 }
 
+// AsSeries is the truth of a scene's sites, where snapshots of it are judged: see
+// [tokenize.Scene.AsSeries].
+func (t *Truth) AsSeries(s *tokenize.Scene) *Truth {
+	out := &Truth{sites: map[int]int64{}}
+	for i, since := range t.since {
+		if b := &s.Run.Blocks[i]; since <= s.Cut && s.Live(i) {
+			out.sites[int(b.Site)] += int64(b.Count)
+		}
+	}
+	return out
+}
+
 // Leaks lists the leaked blocks, in order of birth, with the event from which on
 // each is leaked.
 func (t *Truth) Leaks() iter.Seq2[int32, uint32] {

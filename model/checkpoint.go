@@ -29,10 +29,12 @@ type Manifest struct {
 	VocabHash    string `json:"vocabulary"`
 	// Calibration and Threshold turn logits into verdicts; both were fitted on
 	// runs held out from training. BlockCalibration does so for single blocks,
-	// ReportCalibration for sites of reports, which list suspects only.
+	// ReportCalibration for sites of reports, which list suspects only, and
+	// SeriesCalibration for those of snapshots.
 	Calibration       Calibration `json:"calibration"`
 	BlockCalibration  Calibration `json:"block_calibration"`
 	ReportCalibration Calibration `json:"report_calibration"`
+	SeriesCalibration Calibration `json:"series_calibration"`
 	Threshold         float64     `json:"threshold"`
 	// Seed, Steps, Threads and Optimiser repeat the training.
 	Seed      uint64 `json:"seed"`

@@ -11,6 +11,7 @@ type measures struct {
 	v *View
 
 	allocs, live, peak  float64
+	bytes               float64 // live
 	earlyBorn, lateBorn float64 // births in the earlier and the later half of the run
 	earlyLive, lateLive float64
 	bornAfterOldest     float64 // births after that of the oldest live block
@@ -65,6 +66,7 @@ func measure(v *View) *measures {
 			own.add(life, true)
 		} else {
 			m.live += count
+			m.bytes += float64(b.Size)
 			own.add(s.Cut-b.Born, false)
 		}
 		if b.Born > oldest {

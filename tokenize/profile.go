@@ -1,6 +1,10 @@
 package tokenize
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"leakformer/ingest"
+)
 
 // Lifetimes and ages are counted in events of the run, which any program's log
 // has, at any speed, and put into half-octave bins.
@@ -69,6 +73,8 @@ type Profile struct {
 	// Left is the largest number of blocks that one run left unfreed; MaxLive
 	// the largest number live at once.
 	Left, MaxLive float32
+	// MaxBytes is the largest number of bytes live at once.
+	MaxBytes float32
 	// MaxLife is the longest lifetime that ended before teardown, MaxAge the
 	// longest of all, in events; MinSize and MaxSize are bytes.
 	MaxLife, MaxAge  uint32
@@ -116,6 +122,7 @@ func (p *Profile) combine(o *Profile, levels func(a, b float32) float32) {
 	p.Exit += o.Exit
 	p.Left = levels(p.Left, o.Left)
 	p.MaxLive = levels(p.MaxLive, o.MaxLive)
+	p.MaxBytes = levels(p.MaxBytes, o.MaxBytes)
 	p.MaxLife = max(p.MaxLife, o.MaxLife)
 	p.MaxAge = max(p.MaxAge, o.MaxAge)
 	p.MinSize = min(p.MinSize, o.MinSize)
@@ -192,6 +199,9 @@ func profile(s *Scene, index []int32, end uint32) *Profile {
 		}
 	}
 	p.levels(s, index)
+	if s.Run.Class == ingest.Snapshots {
+		p.shown(s.Run.Series[s.Run.Blocks[index[0]].Site])
+	}
 	p.Partners = s.pairs(index, end)
 	if len(index) >= 5 {
 		longest, _ := p.Lives.survival()
@@ -202,11 +212,21 @@ func profile(s *Scene, index []int32, end uint32) *Profile {
 	return p
 }
 
-// levels fills in MaxLive, Old and Live by one sweep over births and deaths.
+// shown puts what the snapshots of a series show in the place of what was counted
+// from single blocks.
+func (p *Profile) shown(points []Point) {
+	p.MaxLive, p.MaxBytes = 0, 0
+	for _, at := range points {
+		p.MaxLive, p.MaxBytes = max(p.MaxLive, float32(at.Blocks)), max(p.MaxBytes, float32(at.Bytes))
+	}
+}
+
+// levels fills in MaxLive, MaxBytes, Old and Live by one sweep over births and deaths.
 func (p *Profile) levels(s *Scene, index []int32) {
 	deaths := deathsOf(s, index)
 	born := func(i int) uint32 { return s.Run.Blocks[index[i]].Born }
 	p.MaxLive = s.peak(index, deaths, 0)
+	p.MaxBytes = s.peakBytes(index)
 	for k := range p.Old {
 		if p.Old[k] = s.peak(index, deaths, age(k)); p.Old[k] == 0 {
 			break

@@ -49,6 +49,23 @@ func Join(hs ...*History) *History {
 	return all
 }
 
+// At is the history as reports tell it that were made when cut events had happened:
+// of each site what was live then, and no lifetimes.
+func (h *History) At(cut uint32) *History {
+	j := momentOf(cut)
+	then := func(from map[Key]*Profile) map[Key]*Profile {
+		to := make(map[Key]*Profile, len(from))
+		for k, p := range from {
+			if n := p.Live[j]; n > 0 {
+				to[k] = &Profile{Runs: p.Runs, Allocs: n, Left: n, MaxLive: n, MinSize: p.MinSize, MaxSize: p.MaxSize,
+					MaxBytes: min(p.MaxBytes, n*float32(p.MaxSize))}
+			}
+		}
+		return to
+	}
+	return &History{Program: h.Program, Runs: h.Runs, Sites: then(h.Sites), Names: then(h.Names)}
+}
+
 func joinAll(to, from map[Key]*Profile) {
 	for k, p := range from {
 		if to[k] == nil {

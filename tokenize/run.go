@@ -51,6 +51,11 @@ type Run struct {
 	Blocks []Block
 	// BySite lists the indexes into Blocks of each site's blocks.
 	BySite [][]int32
+	// Snapshots are the looks of a series, and Series what they show of each site,
+	// in order of time; nil in logs of another class. A snapshot in which a site
+	// does not stand has no point of it. Of a long series some snapshots are left out.
+	Snapshots []Snapshot
+	Series    [][]Point
 	// Report tells how the log was read.
 	Report *ingest.Report
 
@@ -82,7 +87,8 @@ const minTick = time.Millisecond
 // Load reads all events of a source. Damaged records are counted in the run's
 // report; any other error is returned.
 func Load(ctx context.Context, src ingest.Source) (*Run, error) {
-	l := loader{run: &Run{}, stacks: src.Stacks(), sites: map[siteKey]uint32{}, byKey: map[Key]uint32{}, scans: map[object]scanned{}}
+	l := loader{run: &Run{}, stacks: src.Stacks(), sites: map[siteKey]uint32{}, byKey: map[Key]uint32{}, scans: map[object]scanned{},
+		snapshots: src.Report().Class == ingest.Snapshots}
 	n := 0
 	for e, err := range src.Events() {
 		var bad *ingest.SyntaxError
@@ -133,6 +139,9 @@ type loader struct {
 	scans  map[object]scanned
 	// scanned lists the scans that have entries, in order.
 	scanned []scanStart
+	// snapshots says that the log is a series of them.
+	snapshots bool
+	series    series
 }
 
 // scanStart is the event at which a scan began.
@@ -191,16 +200,26 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 	if e.Addr == 0 {
 		o.addr, o.born = uint64(e.Stack), -1
 	}
-	if was, ok := l.scans[o]; ok && was.scan < e.Scan {
+	if l.snapshots {
+		l.series.add(l.site(e), e.Scan, e.Time, e.Count, e.Size)
+	}
+	was, ok := l.scans[o]
+	switch {
+	case ok && was.scan < e.Scan:
 		b := &l.run.Blocks[was.block]
 		if was.scan == e.Scan-1 && was.n < math.MaxUint8 {
 			was.n++
 		}
 		b.Scans, b.Size, b.Count = was.n, e.Size, uint32(e.Count)
 		l.scans[o] = scanned{was.block, e.Scan, was.n}
-		return
+	case ok && l.snapshots && was.scan == e.Scan && e.Addr == 0:
+		// A stack that a snapshot lists twice, by size or by thread.
+		b := &l.run.Blocks[was.block]
+		b.Size += e.Size
+		b.Count = uint32(min(int64(b.Count)+e.Count, math.MaxUint32))
+	default:
+		l.scans[o] = scanned{l.append(e, seq), e.Scan, 1}
 	}
-	l.scans[o] = scanned{l.append(e, seq), e.Scan, 1}
 }
 
 func (l *loader) site(e ingest.Event) uint32 {
@@ -208,7 +227,10 @@ func (l *loader) site(e ingest.Event) uint32 {
 	for int(e.Stack) >= len(l.bare) {
 		l.bare = append(l.bare, isBare(l.stacks.Frames(ingest.StackID(len(l.bare)))))
 	}
-	if l.bare[e.Stack] {
+	switch {
+	case l.bare[e.Stack] && l.snapshots:
+		k.size = -1 // what a snapshot adds up has no size of its own
+	case l.bare[e.Stack]:
 		k.size = e.Size / max(e.Count, 1)
 	}
 	if i, ok := l.sites[k]; ok {
@@ -245,6 +267,9 @@ func (l *loader) finish(report *ingest.Report) {
 				r.Blocks[o.block].Died = l.scanned[next].seq
 			}
 		}
+	}
+	if l.snapshots {
+		l.series.finish(r)
 	}
 	r.index()
 }

@@ -15,7 +15,11 @@ const (
 	maxFreed = 16
 )
 
-// MaxLen is the largest number of positions of a sequence.
+// maxLooks is how many snapshots of a series are shown.
+const maxLooks = 24
+
+// MaxLen is the largest number of positions of a sequence. A series has looks in
+// place of the ages and the freed blocks, and they are fewer.
 const MaxLen = 2 + siteFrames + ages + maxLive + maxFreed
 
 // NextClasses is the number of fates that the next block of a sequence can have:
@@ -105,8 +109,11 @@ func Tokenize(v *View) *Sequence {
 	w.site()
 	w.reference()
 	w.stack()
-	if v.Scene.Run.Class == ingest.Events {
+	switch v.Scene.Run.Class {
+	case ingest.Events:
 		w.curve()
+	case ingest.Snapshots:
+		w.looks()
 	}
 	w.blocks()
 	return w.seq
@@ -167,6 +174,9 @@ func (w *writer) site() {
 			token(fOldestDead, shareBin(m.deadAfterOldest, m.bornAfterOldest)),
 			token(fOwnWidows, surpriseBin(m.ownWidow)))
 	}
+	if run.Class == ingest.Snapshots {
+		ids = append(ids, newTrend(v).tokens()...)
+	}
 	w.add(-1, false, ids...)
 }
 
@@ -175,11 +185,13 @@ func (w *writer) reference() {
 	ids := []int32{token(fKind, int(kindReference)), token(fMatch, int(v.Match))}
 	if runs := v.Scene.Reference.Runs(); runs > 0 {
 		ids = append(ids, token(fRefRuns, logBin(int64(runs))))
-		longest := uint32(0)
-		for _, h := range v.Scene.Reference {
-			longest = max(longest, h.Events)
+		if v.Scene.Run.Class == ingest.Events {
+			longest := uint32(0)
+			for _, h := range v.Scene.Reference {
+				longest = max(longest, h.Events)
+			}
+			ids = append(ids, token(fRefLength, ratioBin(float64(v.Scene.Cut), float64(longest))))
 		}
-		ids = append(ids, token(fRefLength, ratioBin(float64(v.Scene.Cut), float64(longest))))
 	}
 	if p := v.Ref; p != nil {
 		runs := float64(p.Runs)
@@ -187,12 +199,13 @@ func (w *writer) reference() {
 			token(fRefSeen, shareBin(runs, float64(v.Scene.Reference.Runs()))),
 			token(fRefPeak, ratioBin(m.live, float64(p.MaxLive))),
 			token(fRefLeft, ratioBin(m.live, float64(p.Left))),
-			token(fRefAllocs, ratioBin(m.allocs, float64(p.Allocs)/runs)),
-			token(fRefLeftShare, shareBin(float64(p.Allocs-p.Freed), float64(p.Allocs))),
-			token(fRefExit, shareBin(float64(p.Exit), float64(p.Freed))),
+			token(fRefBytes, ratioBin(m.bytes, float64(p.MaxBytes))),
 			token(fRefSize, m.sizeNovelty))
 		if v.Scene.Run.Class == ingest.Events {
 			ids = append(ids,
+				token(fRefAllocs, ratioBin(m.allocs, float64(p.Allocs)/runs)),
+				token(fRefLeftShare, shareBin(float64(p.Allocs-p.Freed), float64(p.Allocs))),
+				token(fRefExit, shareBin(float64(p.Exit), float64(p.Freed))),
 				token(fRefMoment, ratioBin(m.live, float64(p.Live[momentOf(v.Scene.Cut)]))),
 				token(fRefExpect, ratioBin(m.live, m.expected)),
 				token(fRefZ, zBin(m.live, m.expected)),

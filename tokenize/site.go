@@ -61,13 +61,17 @@ func siteOf(stack []ingest.Frame, size int64) Site {
 	return s
 }
 
-// sizeSite stands for all blocks of one size from one allocator function.
+// sizeSite stands for all blocks of one size from one allocator function; of any
+// size where that is negative.
 func sizeSite(stack []ingest.Frame, size int64) Site {
 	name := "unknown stack"
 	if len(stack) > 0 {
 		name = stack[0].Function
 	}
-	s := Site{Frames: stack, Label: name + "(" + strconv.FormatInt(size, 10) + ")"}
+	s := Site{Frames: stack, Label: name}
+	if size >= 0 {
+		s.Label += "(" + strconv.FormatInt(size, 10) + ")"
+	}
 	h := fnv.New64a()
 	h.Write([]byte(s.Label))
 	s.Exact = Key(h.Sum64())

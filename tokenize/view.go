@@ -31,8 +31,11 @@ func (s *Scene) Live(i int32) bool {
 	return s.Run.Blocks[i].Born < s.Cut && s.died(i) >= s.Cut
 }
 
-// IsReport says that the run's log lists only what is outstanding, or suspected.
-func (s *Scene) IsReport() bool { return s.Run.Class != ingest.Events }
+// IsReport says that the run's log lists only what is outstanding, or suspected, once.
+func (s *Scene) IsReport() bool { return s.Run.Class == ingest.EndReport }
+
+// IsSeries says that the run's log is snapshots of what was outstanding.
+func (s *Scene) IsSeries() bool { return s.Run.Class == ingest.Snapshots }
 
 // Lost reports whether the log itself says that no pointer leads to block i.
 func (s *Scene) Lost(i int32) bool {
@@ -133,6 +136,31 @@ func (s *Scene) peak(index []int32, deaths []death, a uint32) float32 {
 			d++
 		}
 		live++
+		most = max(most, live)
+	}
+	return float32(most)
+}
+
+// peakBytes is the largest number of bytes that were live at once before the cut.
+func (s *Scene) peakBytes(index []int32) float32 {
+	byDeath := make([]int32, 0, len(index))
+	for _, i := range index {
+		if s.died(i) < s.Cut {
+			byDeath = append(byDeath, i)
+		}
+	}
+	slices.SortFunc(byDeath, func(a, b int32) int { return int(int64(s.died(a)) - int64(s.died(b))) })
+	live, most := int64(0), int64(0)
+	for _, i := range index {
+		b := &s.Run.Blocks[i]
+		if b.Born >= s.Cut {
+			break
+		}
+		for len(byDeath) > 0 && s.died(byDeath[0]) < b.Born {
+			live -= s.Run.Blocks[byDeath[0]].Size
+			byDeath = byDeath[1:]
+		}
+		live += b.Size
 		most = max(most, live)
 	}
 	return float32(most)

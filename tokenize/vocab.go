@@ -12,7 +12,7 @@ import (
 
 // Version of the vocabulary and of what the tokens mean. It goes up with every
 // change that makes an old model misread new sequences.
-const Version = 1
+const Version = 2
 
 // Fields is how many token ids a position has. A position is read as the sum of
 // its tokens' embeddings; id 0 stands for "nothing here".
@@ -33,6 +33,7 @@ const (
 	zBins        = 14
 	placeBins    = 16 // sixteenths of the run
 	wordBins     = 1024
+	changeBins   = 14 // of a quantity from one look to the next; see changeBin
 )
 
 // The vocabulary: every field of every kind of position, in the order of their
@@ -106,6 +107,23 @@ var fields = [...]field{
 	fLongWidow: {"surprise beside partners long dead, by clean runs", surpriseBins},
 	fOwnWidow:  {"surprise beside dead partners, by siblings", surpriseBins},
 	fScans:     {"scans", 8},
+	// series of snapshots
+	fRefBytes:    {"live bytes over clean peak", ratioBins},
+	fSnapshots:   {"snapshots", logBins},
+	fSeen:        {"snapshots with the site", shareBins},
+	fRose:        {"steps that rose", shareBins},
+	fFell:        {"steps that fell", shareBins},
+	fLine:        {"fit of a rising line", shareBins},
+	fGrown:       {"bytes over the first", ratioBins},
+	fLateGrown:   {"change in the later half", changeBins},
+	fWholeGrown:  {"bytes of all sites over the first", ratioBins},
+	fLook:        {"place of snapshot", placeBins},
+	fChange:      {"change of bytes", changeBins},
+	fBlockChange: {"change of blocks", changeBins},
+	fWholeChange: {"change of all bytes", changeBins},
+	fOfMost:      {"bytes of the most so far", shareBins},
+	fOfWhole:     {"bytes of all", shareBins},
+	fRefLook:     {"bytes over clean peak, then", ratioBins},
 }
 
 // The fields, as indexes into the vocabulary.
@@ -174,6 +192,22 @@ const (
 	fLongWidow
 	fOwnWidow
 	fScans
+	fRefBytes
+	fSnapshots
+	fSeen
+	fRose
+	fFell
+	fLine
+	fGrown
+	fLateGrown
+	fWholeGrown
+	fLook
+	fChange
+	fBlockChange
+	fWholeChange
+	fOfMost
+	fOfWhole
+	fRefLook
 )
 
 // kind of a position.
@@ -192,6 +226,7 @@ const (
 	kindPossible
 	kindReachable
 	kindUnreferenced
+	kindLook
 	numKinds
 )
 
@@ -281,6 +316,28 @@ func ratioBin(n, d float64) int {
 		return ratioBins - 1
 	}
 	return 1 + min(max(int(math.Floor(2*math.Log2(n/d)+0.5))+8, 0), ratioBins-3)
+}
+
+var changeEdges = [...]float64{-0.5, -0.2, -0.05, -0.02, -0.005, 0, 0.005, 0.02, 0.05, 0.2, 1}
+
+// changeBin tells how a quantity changed, relative to what it was: seven bins are
+// for none or less, the last is for growth from nothing.
+func changeBin(from, to float64) int {
+	switch {
+	case from == to:
+		return 6
+	case from <= 0:
+		return changeBins - 1
+	}
+	c := (to - from) / from
+	i := 0
+	for i < len(changeEdges) && c > changeEdges[i] {
+		i++
+	}
+	if c > 0 {
+		i++ // behind the bin of no change
+	}
+	return i
 }
 
 func surpriseBin(p float64) int {

@@ -25,6 +25,9 @@ func asReport(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 	run := &tokenize.Run{Name: sc.Run.Name, Program: sc.Run.Program, Class: ingest.EndReport,
 		Sites: sc.Run.Sites, BySite: make([][]int32, len(sc.Run.Sites)), Report: sc.Run.Report}
 	out := &tokenize.Scene{Run: run}
+	if rng.IntN(2) == 0 {
+		out.Reference = atMoment(sc.Reference, sc.Cut)
+	}
 	type record struct {
 		site uint32
 		loss ingest.Loss

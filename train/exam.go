@@ -28,25 +28,19 @@ const (
 )
 
 // newExam draws scenes of the held-out runs at different moments, with clean runs
-// to compare with, one to six sites leaking in each.
-func newExam(samples []*sample, seed uint64) *exam {
+// to compare with, one to six sites leaking in each, and shows them as logs of some
+// class would.
+func newExam(samples []*sample, seed uint64, as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene) *exam {
 	x := &exam{}
 	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
-		x.addScene(rng, sc)
+		x.addScene(rng, as(rng, sc))
 		return nil
 	})
 	return x
 }
 
-// newReportExam is an exam on the same scenes as a leak checker would report them.
-func newReportExam(samples []*sample, seed uint64) *exam {
-	x := &exam{}
-	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
-		x.addScene(rng, asReport(rng, sc))
-		return nil
-	})
-	return x
-}
+// asEvents is for logs that show every event.
+func asEvents(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene { return sc }
 
 // addScene adds the sites of a scene that leak, and some of those that do not.
 func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene) {
@@ -151,6 +145,15 @@ func (x *exam) calibration(a *answers) Calibration {
 		leak[i] = e.leak
 	}
 	return calibrate(a.sites, leak, x.weights)
+}
+
+// calibrated fits the probabilities of sites to what the learner says.
+func (x *exam) calibrated(learner Learner, batch int) (Calibration, error) {
+	a, err := x.predict(learner, batch)
+	if err != nil {
+		return Calibration{}, err
+	}
+	return x.calibration(a), nil
 }
 
 // finish calibrates the learner and chooses its threshold.

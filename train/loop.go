@@ -125,10 +125,10 @@ type Result struct {
 	// Calibration turns the learner's logits of sites into probabilities,
 	// BlockCalibration those of blocks; Threshold is the probability from which
 	// on a site is called a leak; ReportCalibration stands for Calibration where a
-	// report lists only what a leak checker suspects. All were fitted on the runs
-	// held out.
-	Calibration, BlockCalibration, ReportCalibration Calibration
-	Threshold                                        float64
+	// report lists only what a leak checker suspects, SeriesCalibration where there
+	// are snapshots only. All were fitted on the runs held out.
+	Calibration, BlockCalibration, ReportCalibration, SeriesCalibration Calibration
+	Threshold                                                           float64
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them
@@ -152,7 +152,7 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err != nil {
 		return nil, err
 	}
-	exam := newExam(sp.valid, cfg.Seed)
+	exam := newExam(sp.valid, cfg.Seed, asEvents)
 	if exam.positives == 0 {
 		return nil, fmt.Errorf("the %d runs held out for validation have no freed block to forget: the logs are too short, or not of a program that frees", len(sp.valid))
 	}
@@ -172,12 +172,12 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err != nil {
 		return nil, err
 	}
-	reports := newReportExam(sp.valid, cfg.Seed)
-	answers, err := reports.predict(learner, cfg.BatchSize)
-	if err != nil {
+	if res.ReportCalibration, err = newExam(sp.valid, cfg.Seed, asReport).calibrated(learner, cfg.BatchSize); err != nil {
 		return nil, err
 	}
-	res.ReportCalibration = reports.calibration(answers)
+	if res.SeriesCalibration, err = newExam(sp.valid, cfg.Seed, asSeries).calibrated(learner, cfg.BatchSize); err != nil {
+		return nil, err
+	}
 	res.Steps, res.Judgements = st.Step, st.Judgements
 	res.Valid = len(sp.valid)
 	res.Train = len(data.Clean) + len(data.Labelled) - res.Valid

@@ -50,8 +50,12 @@ func (s *sampler) pool(k int) []*Batch {
 		if causal {
 			sc.Forgotten = nil
 		}
-		if rng.IntN(10) == 0 && !causal {
+		switch {
+		case causal:
+		case rng.IntN(10) == 0:
 			sc = asReport(rng, sc)
+		case rng.IntN(10) == 0:
+			sc = asSeries(rng, sc)
 		}
 		for _, e := range draw(rng, sc, perScene) {
 			if !causal || e.hasNext() {

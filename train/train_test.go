@@ -188,7 +188,7 @@ func TestShuffledLabelsTeachNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := newExam(sp.valid, 1)
+	x := newExam(sp.valid, 1, asEvents)
 	cfg, _ := quick.withDefaults()
 	s := newSampler(sp.train, cfg)
 	precision := func(shuffle bool, seed uint64) float64 {

@@ -16,6 +16,7 @@ import (
 	"leakformer/datasets"
 	"leakformer/detect"
 	"leakformer/eval"
+	"leakformer/ingest"
 	"leakformer/model"
 	"leakformer/tokenize"
 )
@@ -35,6 +36,7 @@ func (sh *shell) eval() *cli.Command {
 			&cli.StringSliceFlag{Name: "peer", Usage: "`LOG` of a clean run, or a folder of such, for trees to learn from; may be repeated"},
 			&cli.StringSliceFlag{Name: "peer-labels", Usage: "`FILE` with the truth about more logs for trees to learn from; may be repeated"},
 			&cli.Float64SliceFlag{Name: "cut", Usage: "look at each run after this `SHARE` of its events; may be repeated (default: 0.3, 0.6, 0.9 and 1)"},
+			&cli.IntFlag{Name: "snapshots", Usage: "show the event logs as `N` evenly spaced snapshots of what was live, up to each cut"},
 			&cli.Float64Flag{Name: "every", Usage: "look at each run after every such `SHARE` of its events, too, to see how soon leaks are found"},
 			&cli.StringFlag{Name: "html", Usage: "`FILE` for a page with all tables and diagrams"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
@@ -57,6 +59,9 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	}
 	if i := slices.IndexFunc(cuts, func(x float64) bool { return !(x > 0 && x <= 1) }); i >= 0 {
 		return usagef("eval: --cut %v: want a share of the events, more than 0 and at most 1", cuts[i])
+	}
+	if n := c.Int("snapshots"); c.IsSet("snapshots") && !(n >= 1 && n <= 1000) {
+		return usagef("eval: --snapshots %d: want 1 to 1000", n)
 	}
 	if every := c.Float64("every"); c.IsSet("every") && !(every >= 0.001 && every < 1) {
 		return usagef("eval: --every %v: want a share of the events, 0.001 or more and less than 1", every)
@@ -313,15 +318,31 @@ func (e *evaluation) looks(s *eval.Sample) (looks []*eval.Sample) {
 		one := *s
 		one.Cut, one.Between = cut, k >= len(cuts)
 		one.Scene = &tokenize.Scene{Run: s.Scene.Run, Cut: detect.CutAt(s.Scene.Run, cut), Reference: s.Scene.Reference}
+		if n := e.c.Int("snapshots"); n > 0 && s.Scene.Run.Class == ingest.Events {
+			asSeries(&one, n)
+		}
 		looks = append(looks, &one)
 		if e.c.Bool("blind") && one.Scene.Reference.Runs() > 0 {
 			blind := one
 			blind.Setting = unknownProgram
-			blind.Scene = &tokenize.Scene{Run: one.Scene.Run, Cut: one.Scene.Cut}
+			scene := *one.Scene
+			scene.Reference = nil
+			blind.Scene = &scene
 			looks = append(looks, &blind)
 		}
 	}
 	return looks
+}
+
+// asSeries puts n snapshots in the place of a sample's events.
+func asSeries(s *eval.Sample, n int) {
+	looks := tokenize.Looks{At: make([]uint32, n)}
+	for k := range looks.At {
+		looks.At[k] = uint32(uint64(s.Scene.Cut) * uint64(k+1) / uint64(n))
+	}
+	s.Truth = s.Truth.AsSeries(s.Scene)
+	run, _ := s.Scene.AsSeries(looks)
+	s.Scene = &tokenize.Scene{Run: run, Cut: run.Events, Reference: s.Scene.Reference}
 }
 
 // unknownProgram is the setting in which there is nothing to compare with.

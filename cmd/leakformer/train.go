@@ -275,7 +275,7 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 		m.Threshold = t.from.Manifest.Threshold
 	}
 	m.Calibration, m.BlockCalibration = model.Calibration(res.Calibration), model.Calibration(res.BlockCalibration)
-	m.ReportCalibration = model.Calibration(res.ReportCalibration)
+	m.ReportCalibration, m.SeriesCalibration = model.Calibration(res.ReportCalibration), model.Calibration(res.SeriesCalibration)
 	var err error
 	if m.Validation, err = json.Marshal(res.Best); err != nil {
 		return err

@@ -76,7 +76,10 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 
 // calibration is the one for this kind of log.
 func (s *Scorer) calibration(v *tokenize.View) model.Calibration {
-	if v.Scene.IsReport() {
+	switch {
+	case v.Scene.IsSeries():
+		return s.manifest.SeriesCalibration
+	case v.Scene.IsReport():
 		return s.manifest.ReportCalibration
 	}
 	return s.manifest.Calibration
