@@ -137,7 +137,7 @@ func (sp *split) divide(data Data, holdout float64, seed uint64) error {
 	var kept, held []entry
 	for _, group := range groups(data.Clean, func(r *tokenize.Run) string { return r.Program }) {
 		rng.Shuffle(len(group), func(i, j int) { group[i], group[j] = group[j], group[i] })
-		out := heldOut(len(group), holdout)
+		out := heldOut(len(group), 2, holdout)
 		var known []*tokenize.History
 		for i, run := range group {
 			if run.Class != ingest.Events {
@@ -168,7 +168,7 @@ func (sp *split) divide(data Data, holdout float64, seed uint64) error {
 	}
 	for _, group := range groups(data.Labelled, func(l Labelled) string { return l.Run.Program }) {
 		rng.Shuffle(len(group), func(i, j int) { group[i], group[j] = group[j], group[i] })
-		out := heldOut(len(group), holdout)
+		out := heldOut(len(group), 1, holdout)
 		for i, l := range group {
 			s, err := newLabelled(l)
 			if err != nil {
@@ -185,13 +185,10 @@ func (sp *split) divide(data Data, holdout float64, seed uint64) error {
 	return nil
 }
 
-// heldOut is how many of n runs are held out: none of fewer than three, so that
-// each of the others still has a clean run to be compared with.
-func heldOut(n int, share float64) int {
-	if n < 3 {
-		return 0
-	}
-	return min(max(1, int(float64(n)*share+0.5)), n-2)
+// heldOut is how many of n runs are held out, so that at least so many stay: of
+// clean ones two, or there would be none to compare the other with.
+func heldOut(n, stay int, share float64) int {
+	return max(0, min(max(1, int(float64(n)*share+0.5)), n-stay))
 }
 
 // groups sorts items into groups of the same key, in the order of first sight.
