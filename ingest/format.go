@@ -33,6 +33,11 @@ var formats = []Format{
 		sniff:   sniffHeaptrack, read: readHeaptrack,
 	},
 	{
+		Name: "mtrace", Title: "glibc's trace of allocator calls", Class: Events,
+		Produce: "MALLOC_TRACE=mtrace.log LD_PRELOAD=libc_malloc_debug.so.0 PROGRAM (which calls mtrace())",
+		sniff:   sniffMtrace, read: readMtrace,
+	},
+	{
 		Name: "memcheck-xml", Title: "Valgrind memcheck report, XML", Class: EndReport,
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --xml=yes --xml-file=memcheck.%p.xml PROGRAM",
 		sniff:   sniffMemcheckXML, read: readMemcheckXML,
