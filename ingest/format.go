@@ -62,6 +62,11 @@ var formats = []Format{
 // Formats lists what can be read, in the order of detection.
 func Formats() []Format { return append([]Format(nil), formats...) }
 
+	{
+		Name: "lsan", Title: "report of LeakSanitizer or AddressSanitizer", Class: EndReport,
+		Produce: "cc -g -fsanitize=address ... && ASAN_OPTIONS=detect_leaks=1 ./PROGRAM 2>leaks.log",
+		sniff:   sniffLSan, read: readLSan,
+	},
 // choose finds the format by name, or by looking at the head of the file.
 func choose(file string, head []byte, name string) (*Format, error) {
 	if len(bytes.TrimSpace(head)) == 0 {

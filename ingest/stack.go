@@ -282,5 +282,6 @@ func IsAllocator(f Frame) bool {
 		return true
 	}
 	m := path.Base(f.Module)
-	return strings.HasPrefix(m, "vgpreload_") || strings.HasPrefix(m, "libheaptrack_")
+	return strings.HasPrefix(m, "vgpreload_") || strings.HasPrefix(m, "libheaptrack_") ||
+		strings.HasPrefix(m, "libasan.so") || strings.HasPrefix(m, "liblsan.so") || strings.HasPrefix(m, "libclang_rt.")
 }
