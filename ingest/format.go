@@ -48,6 +48,16 @@ var formats = []Format{
 		sniff:   sniffKmemleak, read: readKmemleak,
 	},
 	{
+		Name: "ftrace", Title: "kmem events of the Linux kernel, trace buffer or trace-cmd report", Class: Events,
+		Produce: "trace-cmd record -e kmem sleep 60; trace-cmd report",
+		sniff:   sniffFtrace, read: readFtrace,
+	},
+	{
+		Name: "perf-kmem", Title: "kmem events of the Linux kernel, printed by perf script", Class: Events,
+		Produce: "perf record -a -g -e 'kmem:*' sleep 60; perf script",
+		sniff:   sniffPerfKmem, read: readPerfKmem,
+	},
+	{
 		Name: "trace-malloc", Title: "Valgrind's trace of allocator calls", Class: Events,
 		Produce: "valgrind --trace-malloc=yes --time-stamp=yes --log-file=trace.%p.log PROGRAM",
 		sniff:   sniffTraceMalloc, read: readTraceMalloc,
@@ -57,16 +67,16 @@ var formats = []Format{
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --log-file=memcheck.%p.log PROGRAM",
 		sniff:   sniffMemcheck, read: readMemcheck,
 	},
-}
-
-// Formats lists what can be read, in the order of detection.
-func Formats() []Format { return append([]Format(nil), formats...) }
-
 	{
 		Name: "lsan", Title: "report of LeakSanitizer or AddressSanitizer", Class: EndReport,
 		Produce: "cc -g -fsanitize=address ... && ASAN_OPTIONS=detect_leaks=1 ./PROGRAM 2>leaks.log",
 		sniff:   sniffLSan, read: readLSan,
 	},
+}
+
+// Formats lists what can be read, in the order of detection.
+func Formats() []Format { return append([]Format(nil), formats...) }
+
 // choose finds the format by name, or by looking at the head of the file.
 func choose(file string, head []byte, name string) (*Format, error) {
 	if len(bytes.TrimSpace(head)) == 0 {
