@@ -1,6 +1,8 @@
 package ingest_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +29,9 @@ func TestEndReportSamples(t *testing.T) {
 		{"lsan/captured-gcc12-lsan-cpp.txt", "lsan", ingest.Amount{Blocks: 50, Bytes: 9600}, true},
 		{"lsan/captured-gcc12-lsan-report_objects.txt", "lsan", ingest.Amount{Blocks: 9, Bytes: 546}, true},
 		{"lsan/kc3-lang__kc3-asan.log", "lsan", ingest.Amount{Blocks: 3, Bytes: 496}, true},
+		{"dhat/captured-valgrind-3.19-dhat.out", "dhat", ingest.Amount{Blocks: 50, Bytes: 9600}, false},
+		{"dhat/valgrind-dh_test-v1-3.15-sig.json", "dhat", ingest.Amount{Blocks: 20, Bytes: 110}, false},
+		{"dhat/valgrind-dh_test-v2-3.19-sig.json", "dhat", ingest.Amount{Blocks: 20, Bytes: 110}, false},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			src, err := ingest.Open(filepath.Join(dir, c.file), ingest.Options{})
@@ -50,6 +55,7 @@ func TestEndReportSamples(t *testing.T) {
 
 // Bad records: each gives exactly this error, and the record behind it is read.
 func TestEndReportBadLines(t *testing.T) {
+	const goodPoint = "{\"dhatFileVersion\":2,\"mode\":\"heap\",\"bklt\":true,\n\"pps\":[{\"tb\":9,\"tbk\":2,\"eb\":8,\"ebk\":1,\"fs\":[1]}\n],\n\"ftbl\":[\"[root]\"\n,\"0x10: f (f.c:1)\"]}"
 	const goodLeak = "Direct leak of 8 byte(s) in 1 object(s) allocated from:\n    #0 0x10 in f /f.c:1\n\n"
 	for _, c := range []struct{ name, format, log, want string }{
 		{"no number", "lsan", "Direct leak of many byte(s) in 1 object(s) allocated from:\n" + goodLeak,
@@ -64,6 +70,18 @@ func TestEndReportBadLines(t *testing.T) {
 			`log:2: call stack entry not understood: "#0 0x1z in g"`},
 		{"object too large", "lsan", goodLeak[:len(goodLeak)-1] + "\nObjects leaked above:\n0x20 (9 bytes)\n0x30 (8 bytes)\n",
 			`log:5: object of 9 bytes, where the leak has 8 bytes in 1 objects left`},
+		{"more at the end than in all", "dhat", strings.Replace(goodPoint, "\n]", "\n,{\"tb\":8,\"tbk\":1,\"eb\":9,\"ebk\":1,\"fs\":[1]}]", 1),
+			`log:3: 9 bytes in 1 blocks at the end of 8 bytes in 1 blocks`},
+		{"blocks without end", "dhat", strings.Replace(goodPoint, "\n]", "\n,{\"eb\":9,\"ebk\":9223372036854775807,\"fs\":[1]}]", 1),
+			`log:3: 9 bytes in 9223372036854775807 blocks at the end of 9223372036854775807 bytes in 9223372036854775807 blocks`},
+		{"no such frame", "dhat", strings.Replace(goodPoint, "\n]", "\n,{\"tb\":8,\"tbk\":1,\"eb\":8,\"ebk\":1,\"fs\":[2]}]", 1),
+			`log:3: a call stack with a frame that is not in the table of 2`},
+		{"frame without address", "dhat", strings.Replace(goodPoint, "\"]}", "\",\n\"main\"]}", 1),
+			`log:6: frame not understood: "main"`},
+		{"no number", "dhat", strings.Replace(goodPoint, "\"]}", "\"],\n\n\"pid\":\"seven\"}", 1),
+			`log:7: damaged JSON (seven where a number is expected); what follows is left out`},
+		{"not JSON", "dhat", strings.Replace(goodPoint, "\"]}", "\"],\n\nx}", 1),
+			`log:7: damaged JSON (invalid character 'x' looking for beginning of object key string); what follows is left out`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			events, src, err := readText(t, c.format, c.log)
@@ -168,3 +186,64 @@ func TestLSanForms(t *testing.T) {
 }
 
 func FuzzLSan(f *testing.F) { fuzzReader(f, "lsan") }
+
+// What DHAT itself says at the end ("At t-end: 1,068 bytes in 13 blocks") is what the
+// file adds up to, in every form that the file can have.
+func TestDHATForms(t *testing.T) {
+	for _, c := range []struct {
+		file string
+		live ingest.Amount
+	}{
+		{"kinds.json", ingest.Amount{Blocks: 13, Bytes: 1068}},
+		{"templates.json", ingest.Amount{Blocks: 7, Bytes: 984}},
+		{"rust.json", ingest.Amount{Blocks: 2, Bytes: 64}},
+	} {
+		log := readTestdata(t, "dhat/"+c.file)
+		events, src, err := readText(t, "auto", log)
+		if err != nil || src.Report().Outstanding != c.live {
+			t.Fatalf("%s: %+v, %v", c.file, src.Report().Outstanding, err)
+		}
+		want := describeAll(src, events)
+		var line bytes.Buffer
+		if err := json.Compact(&line, []byte(log)); err != nil {
+			t.Fatal(err)
+		}
+		version1 := strings.NewReplacer(`"dhatFileVersion":2`, `"dhatFileVersion":1`, `"mode":"heap",`, "", `"verb":"Allocated",`, "",
+			`"bklt":true,`, "", `"te":`, `"ei":`, `"tg":`, `"mi":`, `"pps":`, `"aps":`, `"eb":`, `"fb":`, `"ebk":`, `"fbk":`, `"tl":`, `"tli":`)
+		tableFirst := line.String()
+		if i := strings.Index(tableFirst, `,"pps":`); i > 0 {
+			j := strings.Index(tableFirst, `,"ftbl":`)
+			tableFirst = tableFirst[:i] + tableFirst[j:len(tableFirst)-1] + tableFirst[i:j] + "}"
+		}
+		for name, form := range map[string]string{
+			"one line": line.String(), "table first": tableFirst, "BOM, CRLF": "\xef\xbb\xbf" + strings.ReplaceAll(log, "\n", "\r\n"),
+			"version 1": version1.Replace(strings.Replace(line.String(), `"mode":"rust-heap",`, "", 1)),
+		} {
+			events, src, err := readText(t, "auto", form)
+			if got := describeAll(src, events); err != nil || src.Report().Truncated || !slices.Equal(got, want) {
+				t.Errorf("%s, %s: %v, truncated %v\n%s", c.file, name, err, src.Report().Truncated, strings.Join(got, ""))
+			}
+		}
+	}
+}
+
+// What is no heap profile is refused, and what would take memory without end ends.
+func TestDHATRefused(t *testing.T) {
+	const head = "{\"dhatFileVersion\":2,"
+	for _, c := range []struct{ log, want string }{
+		{head + `"mode":"copy","bklt":false,"pps":[{"tb":8,"tbk":1,"fs":[1]}],"ftbl":["[root]"]}`,
+			`log: is no profile of a heap: its mode is "copy" (run valgrind --tool=dhat without --mode)`},
+		{head + `"mode":"ad-hoc"}`, `log: is no profile of a heap: its mode is "ad-hoc" (run valgrind --tool=dhat without --mode)`},
+		{head + `"mode":"heap","bklt":false}`, `log: is no profile of a heap: it does not say what was there at the end`},
+		{`{"dhatFileVersion":3}`, `log: DHAT file version 3 is not supported (1 and 2 are)`},
+		{head + `"cmd":"` + strings.Repeat("x", 8<<20), `log:1: damaged JSON (an element or text longer than 1048576 bytes); what follows is left out`},
+		{head + `"acc":` + strings.Repeat("[", 1<<20), `log:1: damaged JSON (more than 64 levels deep); what follows is left out`},
+	} {
+		events, _, err := readText(t, "dhat", c.log)
+		if err == nil || err.Error() != c.want || len(events) != 0 {
+			t.Errorf("error %v\nwant  %s", err, c.want)
+		}
+	}
+}
+
+func FuzzDHAT(f *testing.F) { fuzzReader(f, "dhat") }

@@ -43,6 +43,11 @@ var formats = []Format{
 		sniff:   sniffMemcheckXML, read: readMemcheckXML,
 	},
 	{
+		Name: "dhat", Title: "heap profile of DHAT, of Valgrind or Rust's dhat crate", Class: EndReport,
+		Produce: "valgrind --tool=dhat --num-callers=30 --dhat-out-file=dhat.%p.json PROGRAM",
+		sniff:   sniffDHAT, read: readDHAT,
+	},
+	{
 		Name: "kmemleak", Title: "suspects of the Linux kernel's leak detector", Class: EndReport,
 		Produce: "echo scan > /sys/kernel/debug/kmemleak; cat /sys/kernel/debug/kmemleak",
 		sniff:   sniffKmemleak, read: readKmemleak,
