@@ -33,9 +33,34 @@ var formats = []Format{
 		sniff:   sniffHeaptrack, read: readHeaptrack,
 	},
 	{
+		Name: "gdb", Title: "allocator calls at gdb's breakpoints, by a script that comes along", Class: Events,
+		Produce: "leakformer formats --gdb-script > allocations.py; gdb -q -batch -x allocations.py --args PROGRAM",
+		sniff:   sniffGDB, read: readGDB,
+	},
+	{
 		Name: "mtrace", Title: "glibc's trace of allocator calls", Class: Events,
 		Produce: "MALLOC_TRACE=mtrace.log LD_PRELOAD=libc_malloc_debug.so.0 PROGRAM (which calls mtrace())",
 		sniff:   sniffMtrace, read: readMtrace,
+	},
+	{
+		Name: "massif", Title: "Valgrind's heap profile, a series of snapshots", Class: Snapshots,
+		Produce: "valgrind --tool=massif --detailed-freq=1 --time-unit=ms PROGRAM",
+		sniff:   sniffMassif, read: readMassif,
+	},
+	{
+		Name: "pprof", Title: "heap profile of pprof, Go's own", Class: Snapshots,
+		Produce: "curl -o heap.0001.pb.gz http://HOST/debug/pprof/heap",
+		sniff:   sniffPprof, read: readPprof,
+	},
+	{
+		Name: "jemalloc", Title: "heap profile of jemalloc", Class: Snapshots,
+		Produce: "MALLOC_CONF=prof:true,lg_prof_interval:26,prof_final:true,lg_prof_sample:0 PROGRAM",
+		sniff:   sniffJemalloc, read: readJemalloc,
+	},
+	{
+		Name: "pprof-text", Title: "heap profile as text, of gperftools or Go", Class: Snapshots,
+		Produce: "LD_PRELOAD=libtcmalloc.so HEAPPROFILE=heap PROGRAM",
+		sniff:   sniffPprofText, read: readPprofText,
 	},
 	{
 		Name: "memcheck-xml", Title: "Valgrind memcheck report, XML", Class: EndReport,
@@ -76,6 +101,21 @@ var formats = []Format{
 		Name: "lsan", Title: "report of LeakSanitizer or AddressSanitizer", Class: EndReport,
 		Produce: "cc -g -fsanitize=address ... && ASAN_OPTIONS=detect_leaks=1 ./PROGRAM 2>leaks.log",
 		sniff:   sniffLSan, read: readLSan,
+	},
+	{
+		Name: "memray", Title: "what memray transform csv writes", Class: EndReport,
+		Produce: "memray run -o app.bin app.py; memray transform csv --leaks app.bin",
+		sniff:   sniffMemray, read: readMemray,
+	},
+	{
+		Name: "nmt", Title: "native memory tracking of the Java VM", Class: Snapshots,
+		Produce: "java -XX:NativeMemoryTracking=detail PROGRAM; jcmd PID VM.native_memory detail, now and then",
+		sniff:   sniffNMT, read: readNMT,
+	},
+	{
+		Name: "tracemalloc", Title: "statistics of Python's tracemalloc", Class: Snapshots,
+		Produce: "for stat in tracemalloc.take_snapshot().statistics('lineno'): print(stat)",
+		sniff:   sniffTracemalloc, read: readTracemalloc,
 	},
 }
 

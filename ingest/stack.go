@@ -288,5 +288,6 @@ func IsAllocator(f Frame) bool {
 	}
 	m := path.Base(f.Module)
 	return strings.HasPrefix(m, "vgpreload_") || strings.HasPrefix(m, "libheaptrack_") ||
+		strings.HasPrefix(m, "libjemalloc.so") || strings.HasPrefix(m, "libtcmalloc") ||
 		strings.HasPrefix(m, "libasan.so") || strings.HasPrefix(m, "liblsan.so") || strings.HasPrefix(m, "libclang_rt.")
 }
