@@ -145,7 +145,7 @@ func choose(file string, head []byte, name string) (*Format, error) {
 		}
 		why = append(why, fmt.Sprintf("%s: %s", formats[i].Name, reason))
 	}
-	return nil, &FormatError{File: file, Msg: "unknown format (name it with --format if you know it)\n  " + strings.Join(why, "\n  ")}
+	return nil, &FormatError{File: file, Msg: "unknown format\n  " + strings.Join(why, "\n  "), Unknown: true}
 }
 
 // headLines calls f for each whole line of the head of a file until f returns
