@@ -39,6 +39,8 @@ type Manifest struct {
 	Steps     int    `json:"steps"`
 	Threads   int    `json:"threads"`
 	Optimiser string `json:"optimiser"`
+	// Objectives are the weights of what was learned.
+	Objectives json.RawMessage `json:"objectives,omitempty"`
 	// Init is the id of the checkpoint that the training started from; "" for none.
 	Init string `json:"init,omitempty"`
 	// Data lists the logs that the model learned from.
