@@ -64,9 +64,12 @@ type Calibration struct {
 	B float64 `json:"b"`
 }
 
+// LogOdds of a logit: the log of p/(1-p) of its probability p.
+func (c Calibration) LogOdds(logit float64) float64 { return c.A*logit + c.B }
+
 // Probability of a logit.
 func (c Calibration) Probability(logit float64) float64 {
-	return 1 / (1 + math.Exp(-(c.A*logit + c.B)))
+	return 1 / (1 + math.Exp(-c.LogOdds(logit)))
 }
 
 // Checkpoint is a trained model: a zip file of a manifest in JSON, the weights,
