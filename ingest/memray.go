@@ -101,7 +101,7 @@ func (r *memray) row(line []byte) bool {
 	if n[2] > 0 && n[2] <= math.MaxInt32 {
 		e.TID = int32(n[2])
 	}
-	if e.Stack, ok = r.stack(r.fields[r.at[3]]); ok {
+	if e.Stack, ok = r.stack(r.fields[r.at[3]]); ok && e.Count+e.Size > 0 {
 		r.held.add(e)
 	}
 	return ok

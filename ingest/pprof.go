@@ -21,35 +21,88 @@ const (
 	maxProfileParts = 2 << 20
 )
 
-// sniffPprof looks for the first field of a profile, the type of its first value:
-// two numbers of strings.
+// sniffPprof wants the first fields to be of the kinds that they have in a profile,
+// among them the type of a value or of the period: two numbers of strings.
 func sniffPprof(head []byte) string {
 	const why = "is no profile in a protocol buffer"
-	if len(head) < 6 || head[0] != 0x0a || head[1] < 2 || head[1] > 12 || len(head) < 2+int(head[1]) {
-		return why
-	}
-	value := head[2 : 2+head[1]]
-	for len(value) > 0 {
-		field, n := value[0], 0
-		if _, n = binary.Uvarint(value[1:]); n <= 0 || field != 0x08 && field != 0x10 {
+	const look = 8
+	typed := false
+	for n := 0; n < look && len(head) > 0; n++ {
+		number, value, rest, ok := nextField(head)
+		if !ok {
+			if n == 0 || !typed {
+				return why
+			}
+			return "" // the head ends in a field
+		}
+		switch head = rest; number {
+		case 1, 11:
+			if !isValueType(value) {
+				return why
+			}
+			typed = true
+		case 2, 3, 4, 5, 6, 13:
+			if value == nil && number != 13 {
+				return why
+			}
+		case 7, 8, 9, 10, 12, 14, 15:
+			if value != nil {
+				return why
+			}
+		default:
 			return why
 		}
-		value = value[1+n:]
 	}
-	if next := head[2+head[1]]; next != 0x0a && next != 0x12 {
+	if !typed {
 		return why
 	}
 	return ""
 }
 
+// isValueType reports whether a message holds nothing but the numbers 1 and 2.
+func isValueType(message []byte) bool {
+	if message == nil {
+		return false
+	}
+	for len(message) > 0 {
+		number, value, rest, ok := nextField(message)
+		if !ok || value != nil || number != 1 && number != 2 {
+			return false
+		}
+		message = rest
+	}
+	return true
+}
+
+// nextField reads a field of a protocol buffer: value is nil for a number, which
+// is passed over, and else its bytes.
+func nextField(data []byte) (number uint64, value, rest []byte, ok bool) {
+	tag, n := binary.Uvarint(data)
+	if n <= 0 {
+		return 0, nil, nil, false
+	}
+	data = data[n:]
+	size, n := binary.Uvarint(data)
+	if n <= 0 {
+		return 0, nil, nil, false
+	}
+	data = data[n:]
+	switch {
+	case tag&7 == 0:
+		return tag >> 3, nil, data, true
+	case tag&7 != 2 || size > uint64(len(data)):
+		return 0, nil, nil, false
+	}
+	return tag >> 3, data[:size:size], data[size:], true
+}
+
 func readPprof(d *decoder) error {
 	data, err := io.ReadAll(io.LimitReader(d.lines.r, maxProfile+1))
-	switch {
-	case err != nil:
-		d.lines.err = err
-		return nil // see readError
-	case len(data) > maxProfile:
+	if len(data) > maxProfile {
 		return &FormatError{File: d.report.Name, Msg: fmt.Sprintf("is a profile of more than %d MB: too large to read", maxProfile>>20)}
+	}
+	if d.lines.err = err; err != nil && checkProfile(data) != nil {
+		return fmt.Errorf("%s: the profile ends early: %w", d.report.Name, err)
 	}
 	if err := checkProfile(data); err != nil {
 		return &FormatError{File: d.report.Name, Msg: err.Error()}
@@ -73,34 +126,17 @@ func readPprof(d *decoder) error {
 // checkProfile walks over the parts of a profile, which are small by themselves but
 // take memory when they are many.
 func checkProfile(data []byte) error {
-	parts := 0
-	for len(data) > 0 {
-		tag, n := binary.Uvarint(data)
-		if n <= 0 {
-			return errCutProfile
-		}
-		data = data[n:]
-		size, n := binary.Uvarint(data)
-		if n <= 0 {
-			return errCutProfile
-		}
-		data = data[n:]
-		if tag&7 == 2 {
-			if size > uint64(len(data)) {
-				return errCutProfile
-			}
-			data = data[size:]
-		} else if tag&7 != 0 {
-			return errors.New("is a damaged profile (a field of unknown kind)")
-		}
-		if parts++; parts > maxProfileParts {
+	for parts := 0; len(data) > 0; parts++ {
+		_, _, rest, ok := nextField(data)
+		switch data = rest; {
+		case !ok:
+			return errors.New("is a damaged profile, or one that is cut off: its strings come last, so nothing of it can be used")
+		case parts == maxProfileParts:
 			return fmt.Errorf("is a profile of more than %d parts: too large to read", maxProfileParts)
 		}
 	}
 	return nil
 }
-
-var errCutProfile = errors.New("is a damaged profile, or one that is cut off: its strings come last, so nothing of it can be used")
 
 // pprof is the reader.
 type pprof struct {

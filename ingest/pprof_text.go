@@ -39,7 +39,6 @@ type pprofText struct {
 	d      *decoder
 	rows   heapRows
 	head   heapRow // what the header says
-	exact  bool    // the rows must add up to it
 	begun  bool
 	frames []FrameID // of the names behind the row read last
 	got    heapRow   // sum of the rows
@@ -73,10 +72,10 @@ func readPprofText(d *decoder) error {
 	switch {
 	case partial:
 		d.truncated("the last line has no end and is left out")
-	case r.exact && !mapped:
+	case !mapped && d.report.Tool != "Go":
 		d.truncated("there is no MAPPED_LIBRARIES: behind the rows")
 	}
-	if r.rows.emit() && r.exact {
+	if r.rows.emit() && r.begun {
 		d.oracle("heap profile", r.head.text(), r.got.text())
 	}
 	return nil
@@ -127,7 +126,6 @@ func (r *pprofText) header(text []byte) (more bool, err error) {
 	d.report.Tool = "gperftools"
 	switch string(name) {
 	case "heapprofile":
-		r.exact = true
 	case "heap":
 		// Go writes twice the rate.
 		d.report.Tool, r.rows.rate = "Go", period/2

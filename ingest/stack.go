@@ -268,6 +268,7 @@ func IsAllocator(f Frame) bool {
 		"create_object", "__create_object", "set_track_prepare", "stack_trace_save", "save_stack_trace", "__kvmalloc_node", "kvmalloc", "kmemleak_vmalloc",
 		"kmalloc_node", "mm_page_alloc", "alloc_pages", "alloc_pages_mpol", "alloc_pages_current", "alloc_pages_node", "__alloc_pages_nodemask",
 		"alloc_frozen_pages", "__alloc_frozen_pages", "__get_free_pages", "get_zeroed_page", "folio_alloc", "__folio_alloc", "vma_alloc_folio",
+		"runtime.newobject", "runtime.makeslice", "runtime.growslice",
 		"vmalloc", "vzalloc", "__vmalloc", "__vmalloc_node", "__vmalloc_node_range", "pcpu_alloc", "__alloc_percpu":
 		return true
 	}
@@ -280,7 +281,8 @@ func IsAllocator(f Frame) bool {
 		strings.HasPrefix(f.Function, "<alloc::alloc::Global as "),
 		strings.HasPrefix(f.Function, "kmalloc_large"),
 		strings.HasPrefix(f.Function, "trace_event_raw_event_"), // the tracepoint that watched
-		strings.HasPrefix(f.Function, "kmem_cache_alloc_"):
+		strings.HasPrefix(f.Function, "kmem_cache_alloc_"),
+		strings.HasPrefix(f.Function, "runtime.mallocgc"):
 		return true
 	}
 	if strings.HasSuffix(f.File, "vg_replace_malloc.c") {
