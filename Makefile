@@ -98,18 +98,19 @@ corpus-full: build
 # to collect it and as long to train and measure. The programs held out are for
 # eval/LOG.md: no model that comes along has learned from them.
 HELD_OUT := redis nginx haproxy mosquitto php-web git-import gs qpdf cmake rsvg-convert doxygen zsh
+FRESH := unbound tinyproxy rsyslogd ngircd ledger nasm mandoc lynx re2c swipl
 train-default: build
 	[ -e $(CORPUS_FULL)/manifest.json ] || $(MAKE) --no-print-directory corpus-full
 	bin/leakformer train --init none --without-histories --steps 2600 --seed 1 -o $(CORPUS_FULL)/default.lfm \
 		$$(for l in $(CORPUS_FULL)/*/labels.json; do p=$$(basename $$(dirname $$l)); \
-		case " $(HELD_OUT) memcheck memcheck-xml " in *" $$p "*) ;; *) case $$p in growth-*) ;; *) echo --labels $$l;; esac;; esac; done)
+		case " $(HELD_OUT) $(FRESH) memcheck memcheck-xml " in *" $$p "*) ;; *) case $$p in growth-*) ;; *) echo --labels $$l;; esac;; esac; done)
 	cp $(CORPUS_FULL)/default.lfm model/default.lfm
 	go build -o bin/leakformer ./cmd/leakformer
 
 # How good it is on the programs held out: with clean runs of them, and without.
 # With CORPUS_FULL=datasets/corpus, on those of them that the repository has runs of.
 eval-default: build
-	@labels=""; clean=""; leaky=""; for p in $(HELD_OUT); do d=$(CORPUS_FULL)/$$p; [ -e $$d/labels.json ] || continue; labels="$$labels --labels $$d/labels.json"; \
+	@labels=""; clean=""; leaky=""; for p in $(HELD_OUT) $(FRESH); do d=$(CORPUS_FULL)/$$p; [ -e $$d/labels.json ] || continue; labels="$$labels --labels $$d/labels.json"; \
 		clean="$$clean $$(ls $$d/*.clean.*)"; leaky="$$leaky $$(ls $$d/*.leaky.*)"; done; \
 	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 $$(printf ' --reference %s' $$clean) $$leaky; \
 	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 $$leaky

@@ -190,8 +190,9 @@ type collector struct {
 	exe     string  // executable
 	version string  // Debian package and version
 	paths   map[uint64]freePath
-	total   uint64 // frees in all counting runs
-	counted uint64 // number of counting runs
+	calm    map[uint64]bool // paths of runs without errors, by hash
+	total   uint64          // frees in all counting runs
+	counted uint64          // number of counting runs
 	runs    []Run
 	labels  Labels
 	failed  []Failure
@@ -203,7 +204,7 @@ func (c *collector) collect(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	c.paths = map[uint64]freePath{}
+	c.paths, c.calm = map[uint64]freePath{}, map[uint64]bool{}
 	var err error
 	if c.exe, err = c.program.locate(ctx, filepath.Dir(c.work)); err != nil {
 		c.fail(0, Clean, err)
@@ -272,15 +273,28 @@ func (c *collector) try(ctx context.Context, class Class, i int, seed uint64) er
 	}
 	log := fmt.Sprintf("%s.%s.%d.%s", c.program.Name, class, i, suffix)
 	run, labels, err := c.fitted(ctx, class, seed, filepath.Join(c.cfg.Dir, c.program.Name, log))
+	if err == nil {
+		run.Log, run.Labels = filepath.Join(c.program.Name, log), filepath.Join(c.program.Name, "labels.json")
+		err = c.unlike(run)
+	}
 	if err != nil {
 		c.fail(seed, class, err)
 		return nil
 	}
-	run.Log, run.Labels = filepath.Join(c.program.Name, log), filepath.Join(c.program.Name, "labels.json")
 	labels.Log = log
 	c.runs = append(c.runs, *run)
 	c.labels.Logs = append(c.labels.Logs, *labels)
 	c.cfg.Progress(*run, nil)
+	return nil
+}
+
+// unlike refuses a run that the program has made before, and takes its log away.
+func (c *collector) unlike(r *Run) error {
+	for _, other := range c.runs {
+		if r.Trace != "" && other.Trace == r.Trace {
+			return errors.Join(fmt.Errorf("the same trace as %s: the workload does not vary", other.Log), os.Remove(filepath.Join(c.cfg.Dir, r.Log)))
+		}
+	}
 	return nil
 }
 
@@ -293,7 +307,7 @@ func (c *collector) fail(seed uint64, class Class, err error) {
 // countOnly makes a counting run whose log is not kept.
 func (c *collector) countOnly(ctx context.Context) error {
 	seed := c.cfg.Seed<<24 + leakySeeds - 1
-	_, ctl, _, err := c.trace(ctx, Clean, seed, newControl(modeCount, seed))
+	_, ctl, _, err := c.trace(ctx, Clean, seed, true, newControl(modeCount, seed))
 	if err == nil {
 		c.count(ctl)
 	}
@@ -347,24 +361,61 @@ func (c *collector) refuse(class Class, ctl *control, s *stripped) error {
 	return nil
 }
 
-// plan writes the drops of a leaky run into its control file. Counts are those
-// of an average counting run.
-func (c *collector) plan(ctl *control, seed uint64) {
+// plan writes the drops of a leaky run into its control file and returns their
+// shape. Counts are those of an average counting run.
+func (c *collector) plan(ctx context.Context, ctl *control, seed uint64) (Shape, error) {
 	var known []freePath
 	for _, p := range c.paths {
 		p.Frees = (p.Frees + c.counted - 1) / c.counted
 		known = append(known, p)
 	}
+	total, shape := c.total/c.counted, AnyPath
 	r := rand.New(rand.NewPCG(seed, ^hashName(c.program.Name)))
-	for _, p := range chooseDrops(r, known, c.total/c.counted) {
+	if c.program.Errors && r.Float64() < errorShare {
+		failing, frees, err := c.errorPaths(ctx, seed)
+		if err != nil {
+			return "", err
+		}
+		if len(duringRun(failing, frees)) > 0 {
+			known, total, shape = failing, frees, ErrorPaths
+		}
+	}
+	for _, p := range chooseDrops(r, known, total) {
 		p.Frees = 0
 		ctl.insert(p)
 	}
+	return shape, nil
 }
 
-// trace runs the program under heaptrack. It returns the file of the raw trace,
-// what the library left, and the command line.
-func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *control) (string, *control, string, error) {
+// errorShare is how many of the leaky runs forget on error paths only, if the
+// program has such paths.
+const errorShare = 0.2
+
+// errorPaths returns the paths that the program takes with the errors in the
+// workload of that seed and not without them, and the number of all its frees.
+func (c *collector) errorPaths(ctx context.Context, seed uint64) (failing []freePath, total uint64, err error) {
+	_, calm, _, err := c.trace(ctx, Clean, seed, false, newControl(modeCount, seed))
+	if err != nil {
+		return nil, 0, fmt.Errorf("counting run without errors: %w", err)
+	}
+	for _, p := range calm.used() {
+		c.calm[p.Hash] = true
+	}
+	_, with, _, err := c.trace(ctx, Clean, seed, true, newControl(modeCount, seed))
+	if err != nil {
+		return nil, 0, fmt.Errorf("counting run with errors: %w", err)
+	}
+	for _, p := range with.used() {
+		if !c.calm[p.Hash] {
+			failing = append(failing, p)
+		}
+	}
+	return failing, with.header[wTotal], nil
+}
+
+// trace runs the program under the tracer, its workload with errors or without. It
+// returns the file of the raw trace, what the library left, and the command line.
+func (c *collector) trace(ctx context.Context, class Class, seed uint64, faulty bool, ctl *control) (string, *control, string, error) {
 	if err := os.RemoveAll(c.work); err != nil {
 		return "", nil, "", err
 	}
@@ -380,7 +431,7 @@ func (c *collector) trace(ctx context.Context, class Class, seed uint64, ctl *co
 	if err := ctl.write(controlFile); err != nil {
 		return "", nil, "", err
 	}
-	w := &Work{Dir: c.work, Scale: c.scale, Leaky: class == Leaky, control: controlFile, Rand: rand.New(rand.NewPCG(seed, hashName(c.program.Name)))}
+	w := c.newWork(class, seed, faulty, controlFile)
 	cmd, err := c.program.Prepare(w)
 	if err == nil {
 		err = w.err

@@ -109,7 +109,9 @@ func framesOf(stack []ingest.Frame) []Frame {
 	}
 	frames := make([]Frame, len(stack))
 	for i, f := range stack {
-		frames[i].Function = f.Function
+		if frames[i].Function = f.Function; f.Function == "" {
+			frames[i].Address = Address(f.Address)
+		}
 		if f.Module != "" {
 			frames[i].Module = path.Base(f.Module)
 		}
@@ -118,7 +120,7 @@ func framesOf(stack []ingest.Frame) []Frame {
 }
 
 // siteSums are the outstanding blocks of a report, by the functions on their call
-// stack. A frame without a function is its module; else modules do not count,
+// stack. A frame without a function is its place; else modules do not count,
 // since memcheck's text names them only for lack of source lines.
 type siteSums map[string]*Site
 
@@ -126,7 +128,7 @@ func (s siteSums) key(frames []Frame) string {
 	names := make([]string, len(frames))
 	for i, f := range frames {
 		if names[i] = f.Function; f.Function == "" {
-			names[i] = "in " + f.Module
+			names[i] = f.Address.String() + " in " + f.Module
 		}
 	}
 	return strings.Join(names, "\n")

@@ -49,6 +49,7 @@ type Leak struct {
 	Address Address  `json:"address"`
 	Size    int64    `json:"size"` // as asked for, in bytes
 	Kind    LeakKind `json:"kind"`
+	Cause   int      `json:"cause,omitempty"` // see Site.Cause
 }
 
 // LeakKind says how a block came to be leaked.
@@ -67,12 +68,18 @@ type Site struct {
 	Blocks int64    `json:"blocks,omitempty"`
 	Bytes  int64    `json:"bytes,omitempty"`
 	Kind   LeakKind `json:"kind"`
+	// Cause numbers the leaks of a log from 1, 0 where it is not known: what one
+	// path of forgotten frees, or one bug, lost has one number. Of a kernel
+	// module it is one kind of object.
+	Cause int `json:"cause,omitempty"`
 }
 
 // Frame is one call of a stack.
 type Frame struct {
 	Function string `json:"function"`
 	Module   string `json:"module,omitempty"` // base name of the executable or library
+	// Address tells functions without a name apart; 0 where there is a name.
+	Address Address `json:"address,omitempty"`
 }
 
 // Address is the address of a block; in JSON a string like "0x55d0c8".
@@ -156,8 +163,8 @@ func (l *LogLabels) validate() error {
 		return err
 	}
 	for i, s := range l.Sites {
-		if len(s.Frames) == 0 || !s.Kind.known() {
-			return fmt.Errorf("site %d: want frames and a kind (forgotten, lost, growth)", i)
+		if len(s.Frames) == 0 || !s.Kind.known() || s.Cause < 0 {
+			return fmt.Errorf("site %d: want frames, a kind (forgotten, lost, growth) and a cause from 1, if one is known", i)
 		}
 	}
 	return nil
@@ -185,6 +192,8 @@ func (l *LogLabels) validateLeaks() error {
 			return fmt.Errorf("leak %d: address %s and size %d are not those of a block", i, leak.Address, leak.Size)
 		case seen[leak.Address]:
 			return fmt.Errorf("leak %d: address %s is leaked twice", i, leak.Address)
+		case leak.Cause < 0:
+			return fmt.Errorf("leak %d (%s): cause %d: want a number from 1, or 0 for unknown", i, leak.Address, leak.Cause)
 		case !leak.Kind.known():
 			return fmt.Errorf("leak %d (%s): kind %q: want forgotten, lost or growth", i, leak.Address, leak.Kind)
 		}

@@ -34,6 +34,7 @@ type Run struct {
 	Tool    string  `json:"tool"`             // tracer and its version
 	Format  string  `json:"format,omitempty"` // of the log, as ingest calls it
 	Class   Class   `json:"class"`
+	Shape   Shape   `json:"shape,omitempty"`
 
 	Events      int64   `json:"events"`      // allocations and frees; of a leak report its records
 	Outstanding int64   `json:"outstanding"` // blocks live at the end of the log
@@ -41,6 +42,15 @@ type Run struct {
 	Seconds     float64 `json:"seconds"`     // wall time of the traced run
 	Drops       []Drop  `json:"drops,omitempty"`
 }
+
+// Shape says on which call paths frees were forgotten.
+type Shape string
+
+// The shapes of forgotten frees.
+const (
+	AnyPath    Shape = ""       // paths of all kinds, or nothing was forgotten
+	ErrorPaths Shape = "errors" // only paths that the program does not take when no input fails
+)
 
 // Drop describes the frees of one call path that were forgotten.
 type Drop struct {
@@ -121,6 +131,8 @@ func (r *Run) validate() error {
 		return fmt.Errorf("class %q: want clean or leaky", r.Class)
 	case (r.Class == Leaky) != (r.Leaked > 0):
 		return fmt.Errorf("class %s, but %d leaked blocks", r.Class, r.Leaked)
+	case r.Shape != AnyPath && (r.Shape != ErrorPaths || r.Class != Leaky):
+		return fmt.Errorf("shape %q of a %s run: want none, or errors for a leaky one", r.Shape, r.Class)
 	case r.Leaked > r.Outstanding || r.Outstanding > r.Events && !strings.HasPrefix(r.Format, "memcheck"):
 		return fmt.Errorf("%d leaked of %d outstanding blocks in %d events", r.Leaked, r.Outstanding, r.Events)
 	}

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -30,6 +31,9 @@ type Program struct {
 	// Natural says that in leaky runs the program itself leaks and marks what
 	// it leaks; nothing is forgotten for it.
 	Natural bool
+
+	// Errors says that its workloads heed [Work].Errors.
+	Errors bool
 
 	// Jemalloc says that the program is linked to jemalloc.
 	Jemalloc bool
@@ -107,8 +111,52 @@ type Work struct {
 	Scale float64    // factor on the amount of work
 	Leaky bool       // for natural programs: leak
 
-	control string // control file of the preload library
-	err     error  // first failure of Write
+	// Errors says that some of the input fails, see [Work.Fault]. It is true in all
+	// runs that are kept, clean and leaky. Without it the workload is the same but
+	// for the input that fails.
+	Errors bool
+
+	control string     // control file of the preload library
+	faults  *rand.Rand // of what fails, apart from Rand: see Fault
+	rate    float64    // share of the input that fails
+	err     error      // first failure of Write
+}
+
+// newWork returns what the workload of a seed is made from.
+func (c *collector) newWork(class Class, seed uint64, faulty bool, controlFile string) *Work {
+	name := hashName(c.program.Name)
+	w := &Work{Dir: c.work, Scale: c.scale, Leaky: class == Leaky, Errors: faulty, control: controlFile, Rand: rand.New(rand.NewPCG(seed, name))}
+	w.faults = rand.New(rand.NewPCG(seed, name+1))
+	w.rate = math.Exp(math.Log(0.01) + w.faults.Float64()*math.Log(15)) // 0.01 to 0.15
+	return w
+}
+
+// FaultRate is the share of the input that is to fail: 0 without errors.
+func (w *Work) FaultRate() float64 {
+	if !w.Errors {
+		return 0
+	}
+	return w.rate
+}
+
+// Fault draws whether some input that fails comes next: nil if not, else a Work
+// whose draws leave those of the sound input as they are.
+func (w *Work) Fault() *Work {
+	if !w.Errors || w.faults.Float64() >= w.rate {
+		return nil
+	}
+	return w.fault()
+}
+
+func (w *Work) fault() *Work { return &Work{Dir: w.Dir, Rand: w.faults, Scale: w.Scale} }
+
+// Faults ranges over the input that fails beside n pieces of sound input: at least
+// one, unless there are to be no errors.
+func (w *Work) Faults(n int) iter.Seq2[int, *Work] {
+	return func(yield func(int, *Work) bool) {
+		for i := 0; w.Errors && i < max(1, int(w.rate*float64(n))) && yield(i, w.fault()); i++ {
+		}
+	}
 }
 
 // Phase tells the preload library, on behalf of a server, that a phase of

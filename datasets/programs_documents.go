@@ -3,21 +3,22 @@ package datasets
 import (
 	"bufio"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Image and document tools.
 var documents = []Program{
 	{Name: "dot", Kind: "document", Packages: []string{"graphviz"}, Binary: "/usr/bin/dot", Prepare: dot},
-	{Name: "xsltproc", Kind: "document", Packages: []string{"xsltproc"}, Binary: "/usr/bin/xsltproc", Prepare: xsltproc},
+	{Name: "xsltproc", Kind: "document", Packages: []string{"xsltproc"}, Binary: "/usr/bin/xsltproc", Errors: true, Prepare: xsltproc},
 	{Name: "gs", Kind: "document", Packages: []string{"ghostscript"}, Binary: "/usr/bin/gs", Prepare: ghostscript},
 	{Name: "pdftotext", Kind: "document", Packages: []string{"poppler-utils", "ghostscript"}, Binary: "/usr/bin/pdftotext", Prepare: pdftotext},
 	{Name: "qpdf", Kind: "document", Packages: []string{"qpdf", "ghostscript"}, Binary: "/usr/bin/qpdf", Prepare: qpdf},
 	{Name: "rsvg-convert", Kind: "document", Packages: []string{"librsvg2-bin"}, Binary: "/usr/bin/rsvg-convert", Prepare: rsvg},
 	{Name: "convert", Kind: "document", Packages: []string{"imagemagick"}, Binary: "/usr/bin/convert", Prepare: convert},
 	{Name: "gnuplot", Kind: "document", Packages: []string{"gnuplot-nox"}, Binary: "/usr/bin/gnuplot", Prepare: gnuplot},
-	{Name: "troff", Kind: "document", Packages: []string{"groff"}, Binary: "/usr/bin/troff", Prepare: troff},
-	{Name: "tidy", Kind: "document", Packages: []string{"tidy"}, Binary: "/usr/bin/tidy", Prepare: tidy},
+	{Name: "troff", Kind: "document", Packages: []string{"groff"}, Binary: "/usr/bin/troff", Errors: true, Prepare: troff},
+	{Name: "tidy", Kind: "document", Packages: []string{"tidy"}, Binary: "/usr/bin/tidy", Errors: true, Prepare: tidy},
 	{Name: "hunspell", Kind: "document", Packages: []string{"hunspell", "hunspell-en-us"}, Binary: "/usr/bin/hunspell", Prepare: hunspell},
 	{Name: "doxygen", Kind: "document", Packages: []string{"doxygen"}, Binary: "/usr/bin/doxygen", Prepare: doxygen},
 }
@@ -54,7 +55,15 @@ func xsltproc(w *Work) (Command, error) {
 		w.Write(name, func(b *bufio.Writer) { xmlTree(w, b, w.Between(80, 600), 2+w.Rand.IntN(4)) })
 		args = append(args, name)
 	}
-	return Command{Args: args}, nil
+	for i, fault := range w.Faults(40) { // not well-formed, between those that are
+		name := fmt.Sprintf("bad%d.xml", i)
+		w.Write(name, func(b *bufio.Writer) {
+			xmlTree(fault, b, fault.Between(5, 60), 3)
+			xmlFault(fault, b)
+		})
+		args = slices.Insert(args, 3+fault.Rand.IntN(len(args)-3), name)
+	}
+	return Command{Args: args, Exits: []int{6}}, nil
 }
 
 // postscript writes a document of text and shapes.
@@ -157,6 +166,10 @@ func troff(w *Work) (Command, error) {
 	w.Write("in.tr", func(b *bufio.Writer) {
 		fmt.Fprint(b, ".de HD\n.sp 1\n.ft B\n\\\\$1 \\\\$2\n.ft R\n.br\n..\n")
 		for i := range w.Amount(300, 2500) {
+			if fault := w.Fault(); fault != nil {
+				word := fault.Word(2, 9)
+				fmt.Fprintln(b, Pick(fault, "."+word, ".nr "+word+" 1+(", "\\*["+word+"] \\n["+word+"]", ".so /none/"+word, ".ft "+word, ".if '"+word, "\\h'"+word+"' \\s[x]", ".di\n.ex", ".tr "+word[:1], ".mso "+word, ".hpf "+word))
+			}
 			switch w.Rand.IntN(7) {
 			case 0:
 				fmt.Fprintf(b, ".HD %d \"%s\"\n", i, w.Words(3))
@@ -181,6 +194,10 @@ func tidy(w *Work) (Command, error) {
 		w.Write(name, func(b *bufio.Writer) {
 			fmt.Fprintf(b, "<html><head><title>%s</title><body>\n", w.Words(3))
 			for range w.Between(50, 400) {
+				if fault := w.Fault(); fault != nil {
+					word := fault.Word(2, 9)
+					fmt.Fprint(b, Pick(fault, "<"+word+">", "&"+word+";", "</"+word+">", "<p "+word+"=\"", "<!-- "+word+" --", "<a href='"+word+"' href='"+word+"'>", "<script>"+word, "<form><form>", "<![CDATA["+word+"]]>", "<?"+word+">", "<img>", "&#x110000;", "<td></table>"))
+				}
 				tag := Pick(w, "p", "div", "b", "i", "table", "td", "ul", "li", "a href="+w.Word(2, 5), "span class="+w.Word(2, 6), "font color=red")
 				fmt.Fprintf(b, "<%s>%s", tag, w.Words(w.Between(1, 9)))
 				if w.Rand.IntN(4) > 0 {

@@ -8,12 +8,12 @@ import (
 // Interpreters run scripts of long loops with sessions that come and go, tables
 // that grow to a bound, and errors now and then: what a service does.
 var interpreters = []Program{
-	{Name: "lua", Kind: "interpreter", Packages: []string{"lua5.4"}, Binary: "/usr/bin/lua5.4", Prepare: lua},
-	{Name: "perl", Kind: "interpreter", Packages: []string{"perl"}, Binary: "/usr/bin/perl", Prepare: perl},
-	{Name: "python", Kind: "interpreter", Packages: []string{"python3"}, Binary: "/usr/bin/python3", Prepare: python},
+	{Name: "lua", Kind: "interpreter", Packages: []string{"lua5.4"}, Binary: "/usr/bin/lua5.4", Errors: true, Prepare: lua},
+	{Name: "perl", Kind: "interpreter", Packages: []string{"perl"}, Binary: "/usr/bin/perl", Errors: true, Prepare: perl},
+	{Name: "python", Kind: "interpreter", Packages: []string{"python3"}, Binary: "/usr/bin/python3", Errors: true, Prepare: python},
 	{Name: "bash", Kind: "interpreter", Packages: []string{"bash"}, Binary: "/bin/bash", Prepare: bash},
-	{Name: "ruby", Kind: "interpreter", Packages: []string{"ruby"}, Binary: "/usr/bin/ruby", Prepare: ruby},
-	{Name: "php", Kind: "interpreter", Packages: []string{"php-cli"}, Binary: "/usr/bin/php", Prepare: php},
+	{Name: "ruby", Kind: "interpreter", Packages: []string{"ruby"}, Binary: "/usr/bin/ruby", Errors: true, Prepare: ruby},
+	{Name: "php", Kind: "interpreter", Packages: []string{"php-cli"}, Binary: "/usr/bin/php", Errors: true, Prepare: php},
 	{Name: "guile", Kind: "interpreter", Packages: []string{"guile-3.0"}, Binary: "/usr/bin/guile", Prepare: guile},
 	{Name: "gawk", Kind: "interpreter", Packages: []string{"gawk"}, Binary: "/usr/bin/gawk", Prepare: awk},
 	{Name: "bc", Kind: "interpreter", Packages: []string{"bc"}, Binary: "/usr/bin/bc", Prepare: bc},
@@ -22,7 +22,7 @@ var interpreters = []Program{
 
 func lua(w *Work) (Command, error) {
 	w.Text("work.lua", `
-local seed, requests, bound, mix = %d, %d, %d, %g
+local seed, requests, bound, mix, faults = %d, %d, %d, %g, %g
 math.randomseed(seed)
 local cache, order, users = {}, {}, {}
 for r = 1, requests do
@@ -34,19 +34,24 @@ for r = 1, requests do
     cache[session.name] = body; order[#order + 1] = session.name
     if #order > bound then cache[table.remove(order, 1)] = nil end
   end
-  if math.random() < 0.02 then pcall(function() error({ code = r, text = body:sub(1, 20) }) end) end
+  if math.random() < faults then
+    pcall(function() error({ code = r, text = body:sub(1, 20) }) end)
+    local f, message = load("return function(" .. session.name .. " +")
+    pcall(string.rep, nil, r); xpcall(function() return session.none.field end, debug.traceback)
+    coroutine.resume(coroutine.create(function() local open <close> = setmetatable({}, { __close = function() end }); error(message) end))
+  end
   if math.random() < 0.05 then local f = load("return function(x) return x .. '" .. session.name .. "' end"); f()("a") end
   local co = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(body:upper()) end end)
   co(); co()
 end
-`, w.Rand.IntN(1<<30), w.Amount(3000, 20000), w.Between(30, 400), 0.2+0.6*w.Rand.Float64(), w.Between(5, 25))
+`, w.Rand.IntN(1<<30), w.Amount(3000, 20000), w.Between(30, 400), 0.2+0.6*w.Rand.Float64(), w.FaultRate(), w.Between(5, 25))
 	return Command{Args: []string{"work.lua"}}, nil
 }
 
 func perl(w *Work) (Command, error) {
 	w.Text("work.pl", `
 use strict; srand(%d);
-my ($requests, $bound, $mix) = (%d, %d, %g);
+my ($requests, $bound, $mix, $faults) = (%d, %d, %g, %g);
 my (%%cache, @order, %%count, @log);
 package Node; sub new { my ($c, $v) = @_; bless { value => $v, kids => [] }, $c } sub add { push @{$_[0]{kids}}, $_[1] }
 sub depth { my $d = 0; for (@{$_[0]{kids}}) { my $k = $_->depth; $d = $k if $k > $d } $d + 1 }
@@ -61,13 +66,17 @@ for my $r (1 .. $requests) {
   my $tree = Node->new($r); my $at = $tree;
   for (1 .. int(rand(6))) { my $n = Node->new("n$_"); $at->add($n); $at = $n }
   $tree->depth;
-  eval { die { code => $r, text => substr($line, 0, 10) } } if rand() < 0.03;
+  if (rand() < $faults) {
+    eval { die { code => $r, text => substr($line, 0, 10) } }; eval { Node->nowhere($r) }; eval { local $SIG{__DIE__} = sub { my @seen = @_ }; die "request $r\n" };
+    my $open = "(x[$r"; eval { $line =~ /$open/ }; eval { my @a = @$name }; eval { $r / (length($line) - length $line) };
+    eval "sub { \$_[0] + "; eval { sprintf "%%s", $tree->{kids}{none} }; open(my $f, "<", "/none/$name") or my $why = "$!";
+  }
   (my $clean = $line) =~ s/x+/y/g; push @log, sprintf("%%s %%05d %%s", $name, $r, $clean) if rand() < 0.2;
   @log = sort(@log), splice(@log, 0, 40) if @log > 80;
   eval "sub { \$_[0] + $r }" if rand() < 0.02;
 }
 print scalar(keys %%count), "\n";
-`, w.Rand.IntN(1<<30), w.Amount(800, 6000), w.Between(30, 400), 0.2+0.6*w.Rand.Float64(), w.Between(3, 12))
+`, w.Rand.IntN(1<<30), w.Amount(800, 6000), w.Between(30, 400), 0.2+0.6*w.Rand.Float64(), w.FaultRate(), w.Between(3, 12))
 	return Command{Args: []string{"work.pl"}}, nil
 }
 
@@ -76,7 +85,7 @@ func python(w *Work) (Command, error) {
 import random, json, re
 from collections import OrderedDict, deque
 random.seed(%d)
-requests, bound, mix, width = %d, %d, %g, %d
+requests, bound, mix, faults, width = %d, %d, %g, %g, %d
 class Session:
     def __init__(self, name): self.name, self.fields, self.peer = name, {}, None
 cache, recent, seen = OrderedDict(), deque(maxlen=bound), {}
@@ -90,14 +99,15 @@ for r in range(requests):
     if random.random() < mix:
         cache[s.name] = text
         if len(cache) > bound: cache.popitem(last=False)
-    if random.random() < 0.03:
-        try: raise ValueError("request %%d" %% r)
-        except ValueError as e: recent.append([str(e)])
+    if random.random() < faults:
+        for fail in (lambda: int("x%%d" %% r), lambda: json.loads(text[1:]), lambda: compile("def f(:", "gen", "exec"), lambda: s.nowhere, lambda: re.compile("(x"), lambda: open("/none/%%d" %% r), lambda: b"\xff".decode()):
+            try: fail()
+            except Exception as e: recent.append([str(e)])
     if random.random() < 0.1:
         a, b = Session("a"), Session("b"); a.peer, b.peer = b, a
     if random.random() < 0.01: exec(compile("def f%%d(x): return x + %%d" %% (r %% 7, r), "gen", "exec"), {})
     re.sub(r"x+", "y", text).split(",")
-`, w.Rand.IntN(1<<30), w.Amount(250, 2000), w.Between(20, 200), 0.2+0.6*w.Rand.Float64(), w.Between(4, 12))
+`, w.Rand.IntN(1<<30), w.Amount(250, 2000), w.Between(20, 200), 0.2+0.6*w.Rand.Float64(), w.FaultRate(), w.Between(4, 12))
 	return Command{Args: []string{"-S", "-B", "work.py"}, Env: []string{"PYTHONMALLOC=malloc", "PYTHONHASHSEED=0"}}, nil
 }
 
@@ -124,7 +134,7 @@ echo ${#count[@]}
 
 func ruby(w *Work) (Command, error) {
 	w.Text("work.rb", `
-srand(%d); requests, bound, mix, width = %d, %d, %g, %d
+srand(%d); requests, bound, mix, faults, width = %d, %d, %g, %g, %d
 Session = Struct.new(:name, :fields)
 cache, order, count, log = {}, [], Hash.new(0), []
 requests.times do |r|
@@ -138,17 +148,20 @@ requests.times do |r|
   end
   log << format("%%s %%05d %%s", s.name, r, line.gsub(/x+/, "y")) if rand < 0.3
   log = log.sort.last(30) if log.size > 60
-  begin; raise ArgumentError, "request #{r}"; rescue => e; log << e.message; end if rand < 0.03
+  if rand < faults
+    [-> { raise ArgumentError, "request #{r}" }, -> { Integer(s.name) }, -> { s.nowhere }, -> { eval("lambda { |x| x + ") }, -> { Regexp.new("(x#{r}") },
+     -> { File.read("/none/#{r}") }, -> { throw :"nobody" }, -> { Fiber.new { raise IOError, line }.resume }].each { |f| begin; f.call; rescue Exception => e; log << e.message; end }
+  end
   eval("lambda { |x| x + #{r} }") if rand < 0.02
   Fiber.new { Fiber.yield line.upcase }.resume if rand < 0.02
 end
-`, w.Rand.IntN(1<<30), w.Amount(2500, 12000), w.Between(30, 300), 0.2+0.6*w.Rand.Float64(), w.Between(4, 14))
+`, w.Rand.IntN(1<<30), w.Amount(2500, 12000), w.Between(30, 300), 0.2+0.6*w.Rand.Float64(), w.FaultRate(), w.Between(4, 14))
 	return Command{Args: []string{"--disable-gems", "work.rb"}}, nil
 }
 
 func php(w *Work) (Command, error) {
 	w.Text("work.php", `<?php
-mt_srand(%d); [$requests, $bound, $mix, $width] = [%d, %d, %d, %d];
+mt_srand(%d); [$requests, $bound, $mix, $faults, $width] = [%d, %d, %d, %g, %d];
 class Session { public $peer; function __construct(public string $name, public array $fields = []) {} }
 $cache = []; $count = []; $log = [];
 for ($r = 0; $r < $requests; $r++) {
@@ -158,11 +171,15 @@ for ($r = 0; $r < $requests; $r++) {
   $count[$s->name] = ($count[$s->name] ?? 0) + 1;
   if (mt_rand(0, 99) < $mix) { $cache[$s->name] = $json; if (count($cache) > $bound) array_shift($cache); }
   if (mt_rand(0, 99) < 10) { $o = new Session("o"); $o->peer = $s; $s->peer = $o; }
-  if (mt_rand(0, 99) < 3) { try { throw new Exception("request $r"); } catch (Exception $e) { $log[] = $e->getMessage(); } }
+  if (mt_rand(0, 9999) < 10000 * $faults) {
+    foreach ([fn() => throw new Exception("request $r"), fn() => json_decode($json . "x", false, 9, JSON_THROW_ON_ERROR), fn() => intdiv($r, 0), fn() => $s->nowhere(),
+      fn() => eval("function f$r( {"), fn() => new DateTime("no date $r"), fn() => str_repeat("x", -1)] as $f) { try { $f(); } catch (Throwable $e) { $log[] = $e->getMessage(); } }
+    @preg_match("/(x$r/", $json); @file_get_contents("/none/$r"); @unserialize(substr($json, 3));
+  }
   $log[] = preg_replace('/x+/', 'y', $json); if (count($log) > 50) { sort($log); $log = array_slice($log, 25); }
   usort($log, fn($a, $b) => strlen($a) <=> strlen($b));
 }
-`, w.Rand.IntN(1<<30), w.Amount(600, 4000), w.Between(30, 300), w.Between(20, 80), w.Between(4, 14))
+`, w.Rand.IntN(1<<30), w.Amount(600, 4000), w.Between(30, 300), w.Between(20, 80), w.FaultRate(), w.Between(4, 14))
 	return Command{Args: []string{"-n", "work.php"}, Env: []string{"USE_ZEND_ALLOC=0"}}, nil
 }
 

@@ -23,13 +23,13 @@ import (
 // Note: dnsmasq is not among them. At its start it closes every file that it
 // has inherited, the tracer's log too.
 var servers = []Program{
-	{Name: "redis", Kind: "server", Packages: []string{"redis-server"}, Binary: "/usr/bin/redis-server", Jemalloc: true, Prepare: redis},
-	{Name: "nginx", Kind: "server", Packages: []string{"nginx-light"}, Binary: "/usr/sbin/nginx", Prepare: nginx},
-	{Name: "lighttpd", Kind: "server", Packages: []string{"lighttpd"}, Binary: "/usr/sbin/lighttpd", Prepare: lighttpd},
-	{Name: "haproxy", Kind: "server", Packages: []string{"haproxy"}, Binary: "/usr/sbin/haproxy", Prepare: haproxy},
-	{Name: "mosquitto", Kind: "server", Packages: []string{"mosquitto"}, Binary: "/usr/sbin/mosquitto", Prepare: mosquitto},
-	{Name: "python-web", Kind: "server", Packages: []string{"python3"}, Binary: "/usr/bin/python3", Prepare: pythonWeb},
-	{Name: "php-web", Kind: "server", Packages: []string{"php-cli"}, Binary: "/usr/bin/php", Prepare: phpWeb},
+	{Name: "redis", Kind: "server", Packages: []string{"redis-server"}, Binary: "/usr/bin/redis-server", Jemalloc: true, Errors: true, Prepare: redis},
+	{Name: "nginx", Kind: "server", Packages: []string{"nginx-light"}, Binary: "/usr/sbin/nginx", Errors: true, Prepare: nginx},
+	{Name: "lighttpd", Kind: "server", Packages: []string{"lighttpd"}, Binary: "/usr/sbin/lighttpd", Errors: true, Prepare: lighttpd},
+	{Name: "haproxy", Kind: "server", Packages: []string{"haproxy"}, Binary: "/usr/sbin/haproxy", Errors: true, Prepare: haproxy},
+	{Name: "mosquitto", Kind: "server", Packages: []string{"mosquitto"}, Binary: "/usr/sbin/mosquitto", Errors: true, Prepare: mosquitto},
+	{Name: "python-web", Kind: "server", Packages: []string{"python3"}, Binary: "/usr/bin/python3", Errors: true, Prepare: pythonWeb},
+	{Name: "php-web", Kind: "server", Packages: []string{"php-cli"}, Binary: "/usr/bin/php", Errors: true, Prepare: phpWeb},
 }
 
 // dialWhenUp connects to a server that has just been started.
@@ -79,12 +79,17 @@ func redis(w *Work) (Command, error) {
 	one := func(i int, c net.Conn) error {
 		in := bufio.NewReader(c)
 		for range perSession {
+			if fault := w.Fault(); fault != nil {
+				if err := redisCall(c, in, redisFault(fault, bound)); err != nil {
+					return err
+				}
+			}
 			k := r.IntN(bound)
 			command := Pick(&Work{Rand: r},
 				fmt.Sprintf("SET key:%d %s EX %d", k, strings.Repeat("x", r.IntN(300)), 1+r.IntN(100)), fmt.Sprintf("GET key:%d", k), fmt.Sprintf("DEL key:%d", k),
 				fmt.Sprintf("LPUSH list:%d a%d b c", k%17, k), fmt.Sprintf("LTRIM list:%d 0 %d", k%17, 20+bound/8), fmt.Sprintf("HSET hash:%d f%d %s", k%23, r.IntN(40), strings.Repeat("y", r.IntN(90))), fmt.Sprintf("HDEL hash:%d f%d", k%23, r.IntN(40)),
 				fmt.Sprintf("ZADD rank %d member:%d", r.IntN(1000), k), fmt.Sprintf("ZREM rank member:%d", r.IntN(bound)), fmt.Sprintf("SADD set:%d %s%d", k%9, strings.Repeat("m", r.IntN(20)), k), fmt.Sprintf("SPOP set:%d 2", k%9),
-				fmt.Sprintf("APPEND key:%d zz", k), fmt.Sprintf("EVAL \"return redis.call('incr','n%d')\" 0", k%7), "INFO", fmt.Sprintf("SUBSCRIBE_%d", k), fmt.Sprintf("SORT list:%d ALPHA", k%17))
+				fmt.Sprintf("APPEND key:%d zz", k), fmt.Sprintf("EVAL \"return redis.call('incr','n%d')\" 0", k%7), "INFO", fmt.Sprintf("SORT list:%d ALPHA", k%17))
 			if err := redisCall(c, in, command); err != nil {
 				return err
 			}
@@ -96,6 +101,14 @@ func redis(w *Work) (Command, error) {
 	}
 	return Command{Args: []string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "allkeys-lru", "--io-threads", "1", "--logfile", "log"},
 		Drive: driveTCP(fmt.Sprintf("127.0.0.1:%d", port), sessions, nil, one)}, nil
+}
+
+// redisFault returns a command that fails.
+func redisFault(w *Work, bound int) string {
+	k := w.Rand.IntN(bound)
+	return Pick(w, w.Word(3, 12)+" x", fmt.Sprintf("LPUSH key:%d %s", k, w.Word(1, 99)), fmt.Sprintf("GET list:%d", k%17), fmt.Sprintf("HSET hash:%d odd", k%23), fmt.Sprintf("INCR hash:%d", k%23),
+		fmt.Sprintf("EVAL \"return redis.call('nowhere', '%s')\" 0", w.Word(2, 9)), fmt.Sprintf("EVAL \"return %s(\" 0", w.Word(2, 9)), fmt.Sprintf("ZADD rank %s member:%d", w.Word(2, 9), k),
+		fmt.Sprintf("SET key:%d x EX %s", k, w.Word(1, 5)), fmt.Sprintf("GEORADIUS rank %s", w.Words(4)), "XREADGROUP GROUP g c STREAMS s >", fmt.Sprintf("RESTORE key:x%d 0 %s", k, w.Word(5, 90)))
 }
 
 // redisCall sends an inline command and reads its whole answer.
@@ -147,6 +160,9 @@ func driveWeb(w *Work, port int, paths []string, stop os.Signal) func(context.Co
 		client := &http.Client{Transport: new(http.Transport)}
 		defer client.CloseIdleConnections()
 		for range n {
+			if fault := w.Fault(); fault != nil {
+				webFault(ctx, fault, fmt.Sprintf("127.0.0.1:%d", port))
+			}
 			if err := webRequest(ctx, client, r, fmt.Sprintf("http://127.0.0.1:%d", port), paths, keepAlive); err != nil {
 				return err
 			}
@@ -156,16 +172,31 @@ func driveWeb(w *Work, port int, paths []string, stop os.Signal) func(context.Co
 	}
 }
 
+// webFault sends a request that a web server refuses, or breaks off. Whatever
+// becomes of it is no matter.
+func webFault(ctx context.Context, w *Work, address string) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	word := w.Word(2, 30)
+	fmt.Fprint(c, Pick(w, "GET /nowhere"+word+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET /"+word+"/nowhere?"+word+" HTTP/1.0\r\n\r\n", word+" / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"GET /%zz%"+word+" HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/7.5\r\n"+word+"\r\n\r\n", "POST /"+word+" HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\nConnection: close\r\n\r\n"+word,
+		"GET /../../"+word+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET / HTTP/1.1\r\nHost: "+word+" "+word+"\r\n: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n"+word))
+	c.(*net.TCPConn).CloseWrite()
+	c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	io.Copy(io.Discard, c)
+}
+
 func webRequest(ctx context.Context, client *http.Client, r *rand.Rand, base string, paths []string, keepAlive float64) error {
 	method, path, body := http.MethodGet, paths[r.IntN(len(paths))], ""
-	switch r.IntN(12) {
+	switch r.IntN(11) {
 	case 0:
 		method = http.MethodHead
 	case 1:
-		path += "nowhere"
-	case 2:
 		method, body = http.MethodPost, strings.Repeat("field=value&", r.IntN(200))
-	case 3:
+	case 2:
 		path += "?q=" + strings.Repeat("x", r.IntN(600))
 	}
 	q, err := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(body))
@@ -281,7 +312,9 @@ func mosquitto(w *Work) (Command, error) {
 				mqttPacket(out, 0x30, mqttString(topic)+strings.Repeat("m", r.IntN(400)))
 			}
 		}
-		if r.IntN(5) > 0 { // else: vanish without a word
+		if fault := w.Fault(); fault != nil { // the server hangs up
+			mqttPacket(out, Pick(fault, byte(0x00), 0x36, 0x83, 0xf0, 0x82, 0xa2), Pick(fault, fault.Word(1, 60), "\x00", "\xff\xff"+fault.Word(1, 9), mqttString("#/"+fault.Word(1, 9)), "\x00\x01"+mqttString("a/#/b")+"\x00"))
+		} else if r.IntN(5) > 0 { // else: vanish without a word
 			mqttPacket(out, 0xe0, "")
 		}
 		if err := out.Flush(); err != nil {

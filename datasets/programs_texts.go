@@ -8,9 +8,9 @@ import (
 
 // Databases and parsers: programs that read text and build trees.
 var texts = []Program{
-	{Name: "sqlite3", Kind: "database", Packages: []string{"sqlite3"}, Binary: "/usr/bin/sqlite3", Prepare: sqlite},
-	{Name: "xmllint", Kind: "parser", Packages: []string{"libxml2-utils"}, Binary: "/usr/bin/xmllint", Prepare: xmllint},
-	{Name: "jq", Kind: "parser", Packages: []string{"jq"}, Binary: "/usr/bin/jq", Prepare: jq},
+	{Name: "sqlite3", Kind: "database", Packages: []string{"sqlite3"}, Binary: "/usr/bin/sqlite3", Errors: true, Prepare: sqlite},
+	{Name: "xmllint", Kind: "parser", Packages: []string{"libxml2-utils"}, Binary: "/usr/bin/xmllint", Errors: true, Prepare: xmllint},
+	{Name: "jq", Kind: "parser", Packages: []string{"jq"}, Binary: "/usr/bin/jq", Errors: true, Prepare: jq},
 }
 
 func sqlite(w *Work) (Command, error) {
@@ -25,7 +25,10 @@ func sqlite(w *Work) (Command, error) {
 		fmt.Fprint(b, "COMMIT;\n")
 		for i := range queries {
 			user := w.Rand.IntN(rows) + 1
-			switch w.Rand.IntN(11) {
+			if fault := w.Fault(); fault != nil {
+				fmt.Fprintln(b, sqlFault(fault))
+			}
+			switch w.Rand.IntN(10) {
 			case 0, 1:
 				fmt.Fprintf(b, "INSERT INTO orders(user, what, price) VALUES(%d, '%s', %d.5);\n", user, w.Words(2), w.Rand.IntN(500))
 			case 2:
@@ -39,10 +42,8 @@ func sqlite(w *Work) (Command, error) {
 			case 6:
 				fmt.Fprintf(b, "DELETE FROM orders WHERE id %% 7 = %d;\n", w.Rand.IntN(7))
 			case 7:
-				fmt.Fprintf(b, "SELECT nosuch%d FROM users;\n", i)
-			case 8:
 				fmt.Fprintf(b, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < %d) SELECT group_concat(x, '%s') FROM c;\n", w.Between(5, 80), w.Word(1, 3))
-			case 9:
+			case 8:
 				fmt.Fprintf(b, "BEGIN; UPDATE users SET age = age + 1 WHERE id < %d; ROLLBACK;\n", user)
 			default:
 				fmt.Fprintf(b, "SELECT json_group_array(json_object('n', name, 'a', age)) FROM users WHERE id BETWEEN %d AND %d;\n", user, user+8)
@@ -50,6 +51,15 @@ func sqlite(w *Work) (Command, error) {
 		}
 	})
 	return Command{Args: []string{"-batch", ":memory:"}, Stdin: "work.sql", Exits: []int{1}}, nil
+}
+
+// sqlFault returns a statement that fails.
+func sqlFault(w *Work) string {
+	return Pick(w,
+		fmt.Sprintf("SELECT nosuch%s FROM users;", w.Word(1, 9)), fmt.Sprintf("SELECT * FROM %s JOIN users;", w.Word(3, 9)), "SELECT count( FROM users WHERE name = 'x';",
+		fmt.Sprintf("INSERT INTO users(id, name) VALUES(1, '%s');", w.Words(3)), fmt.Sprintf("SELECT json_extract('{\"%s\":', '$.a');", w.Word(2, 20)),
+		fmt.Sprintf("CREATE TABLE users(%s INT);", w.Word(3, 8)), "UPDATE users SET nosuch = 1;", "BEGIN; INSERT INTO orders SELECT id, user, what, price FROM orders; COMMIT; ROLLBACK;",
+		fmt.Sprintf("SELECT abs(-9223372036854775807 - 1), '%s';", w.Words(2)), "SELECT name FROM users GROUP BY sum(age);")
 }
 
 // xmlTree writes an XML tree of about n elements.
@@ -73,6 +83,14 @@ func xmlTree(w *Work, b *bufio.Writer, n, fan int) {
 	}
 }
 
+// xmlFault writes what a parser has to complain about.
+func xmlFault(w *Work, b *bufio.Writer) {
+	for range w.Between(1, 12) {
+		word := w.Word(2, 9)
+		fmt.Fprint(b, Pick(w, "<unclosed>", "<a href=></b>", "&"+word+";", "<x:y z:"+word+"=\"1\" z:"+word+"=\"2\"/>", "<?xml version=\"9\"?>", "<!DOCTYPE "+word+">", "<a b=\"<\"/>", "&#0;", "<!-- -- -->", "\x01", "</"+word+">"))
+	}
+}
+
 func xmllint(w *Work) (Command, error) {
 	var files []string
 	size := w.Between(40, 500)
@@ -81,8 +99,8 @@ func xmllint(w *Work) (Command, error) {
 		files = append(files, name)
 		w.Write(name, func(b *bufio.Writer) {
 			xmlTree(w, b, size/2+w.Rand.IntN(size), 2+w.Rand.IntN(4))
-			if w.Rand.IntN(25) == 0 {
-				fmt.Fprint(b, "<unclosed>")
+			if fault := w.Fault(); fault != nil {
+				xmlFault(fault, b)
 			}
 		})
 	}
@@ -121,6 +139,9 @@ func jq(w *Work) (Command, error) {
 			fmt.Fprintf(b, `{"id":%d,"name":%q,"tags":[%q,%q],"value":`, i, w.Word(3, 9), w.Word(2, 5), w.Word(2, 5))
 			jsonValue(w, b, depth)
 			b.WriteString("}\n")
+			if fault := w.Fault(); fault != nil {
+				fmt.Fprintf(b, `{"id":%d,"name":%q,"tags":%d,"value":%q}`+"\n", i, fault.Word(3, 9), fault.Rand.IntN(9), fault.Words(3))
+			}
 		}
 	})
 	filters := []string{

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,16 +14,20 @@ import (
 
 // Shells and command-line tools.
 var tools = []Program{
-	{Name: "curl", Kind: "tool", Packages: []string{"curl"}, Binary: "/usr/bin/curl", Prepare: curl},
+	{Name: "curl", Kind: "tool", Packages: []string{"curl"}, Binary: "/usr/bin/curl", Errors: true, Prepare: curl},
 	{Name: "git", Kind: "tool", Packages: []string{"git"}, Binary: "/usr/bin/git", Prepare: git},
 	{Name: "git-import", Kind: "tool", Packages: []string{"git"}, Binary: "/usr/bin/git", Prepare: gitImport},
 	{Name: "zsh", Kind: "interpreter", Packages: []string{"zsh"}, Binary: "/usr/bin/zsh", Prepare: zsh},
 	{Name: "dash", Kind: "interpreter", Packages: []string{"dash"}, Binary: "/usr/bin/dash", Prepare: dash},
 	{Name: "sed", Kind: "tool", Packages: []string{"sed"}, Binary: "/usr/bin/sed", Prepare: sed},
 	{Name: "diff", Kind: "tool", Packages: []string{"diffutils"}, Binary: "/usr/bin/diff", Prepare: diff},
-	{Name: "tar", Kind: "tool", Packages: []string{"tar"}, Binary: "/usr/bin/tar", Prepare: tar},
-	{Name: "vim", Kind: "tool", Packages: []string{"vim"}, Binary: "/usr/bin/vim.basic", Prepare: vim},
+	{Name: "tar", Kind: "tool", Packages: []string{"tar"}, Binary: "/usr/bin/tar", Errors: true, Prepare: tar},
+	{Name: "vim", Kind: "tool", Packages: []string{"vim"}, Binary: "/usr/bin/vim.basic", Errors: true, Prepare: vim},
 }
+
+// curlFaults are curl's exit statuses for what is wrong with a request: protocol,
+// URL, host, connection, length, file, redirects, encoding, answer.
+var curlFaults = []int{1, 3, 6, 7, 18, 37, 47, 52, 56, 61}
 
 // curl fetches pages from a server inside the collector.
 func curl(w *Work) (Command, error) {
@@ -44,6 +49,11 @@ func curl(w *Work) (Command, error) {
 			if w.Rand.IntN(5) == 0 {
 				fmt.Fprintf(b, "data=\"%s\"\n", w.Words(w.Between(2, 60)))
 			}
+			if fault := w.Fault(); fault != nil {
+				fmt.Fprintf(b, "next\nsilent\ncompressed\nlocation\nmax-redirs=3\noutput=bad%d\nurl=\"%s\"\n", i%9,
+					Pick(fault, "http://127.0.0.1:1/"+fault.Word(1, 9), fmt.Sprintf("http://%s/torn/%d", l.Addr(), i), fmt.Sprintf("http://%s/loop/%d", l.Addr(), i),
+						fault.Word(2, 5)+"://"+fault.Word(3, 9), "http://["+fault.Word(1, 5), "file:///none/"+fault.Word(2, 9), fmt.Sprintf("http://%s/nozip/%d", l.Addr(), i)))
+			}
 		}
 	})
 	handler := http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
@@ -54,6 +64,14 @@ func curl(w *Work) (Command, error) {
 		switch kind {
 		case "move":
 			http.Redirect(out, in, fmt.Sprintf("/page/%d", n), http.StatusFound)
+		case "loop":
+			http.Redirect(out, in, in.URL.Path, http.StatusFound)
+		case "nozip":
+			out.Header().Set("Content-Encoding", "gzip")
+			io.WriteString(out, "not compressed")
+		case "torn":
+			out.Header().Set("Content-Length", "9999")
+			io.WriteString(out, "too short")
 		case "gone":
 			http.Error(out, "gone", http.StatusGone)
 		case "zip":
@@ -71,7 +89,7 @@ func curl(w *Work) (Command, error) {
 		server.Serve(l)
 		return nil
 	}
-	return Command{Args: []string{"-K", "urls"}, Drive: serve}, nil
+	return Command{Args: []string{"-K", "urls"}, Exits: curlFaults, Drive: serve}, nil
 }
 
 // history writes a repository's history for git fast-import.
@@ -186,7 +204,11 @@ func tar(w *Work) (Command, error) {
 	for i := range w.Amount(800, 4000) {
 		w.Text(fmt.Sprintf("in/%s/%s/f%d", w.Word(1, 1), w.Word(1, 1), i), "%s", w.Words(w.Between(1, 50)))
 	}
-	return Command{Args: []string{"-cf", "out.tar", "--sort=" + Pick(w, "name", "none"), "--transform=s,in/,x/,", "--exclude=f7*", "in"}}, nil
+	args := []string{"in"}
+	for i, fault := range w.Faults(2000) {
+		args = append(args, fmt.Sprintf("nowhere/%s%d", fault.Word(2, 20), i))
+	}
+	return Command{Exits: []int{2}, Args: append([]string{"-cf", "out.tar", "--sort=" + Pick(w, "name", "none"), "--transform=s,in/,x/,", "--exclude=f7*"}, args...)}, nil
 }
 
 func vim(w *Work) (Command, error) {
@@ -198,7 +220,11 @@ func vim(w *Work) (Command, error) {
 	w.Write("work.vim", func(b *bufio.Writer) {
 		fmt.Fprint(b, "let cache = {}\nlet order = []\n")
 		for i := range w.Amount(100, 600) {
-			switch w.Rand.IntN(7) {
+			if fault := w.Fault(); fault != nil {
+				fmt.Fprintf(b, "try\n %s\ncatch\n let e = v:exception\nendtry\n", Pick(fault, "throw '"+fault.Words(3)+"'", "call Nowhere"+fault.Word(2, 9)+"()", "let x = g:"+fault.Word(2, 9),
+					"let x = [1, 2, '"+fault.Word(2, 9)+"', {}", "execute 'echo '.string(order).']'", "call search('\\(x')", "source /none/"+fault.Word(2, 9), "let x = {'"+fault.Word(1, 5)+"': 1}.b", "call map([1, 2], 'nowhere(v:val)')", "1,9999d"))
+			}
+			switch w.Rand.IntN(6) {
 			case 0:
 				fmt.Fprintf(b, "silent! %%s/%s/%s/ge\n", w.Word(1, 3), w.Word(1, 4))
 			case 1:
@@ -209,8 +235,6 @@ func vim(w *Work) (Command, error) {
 				fmt.Fprintf(b, "call add(order, join(sort(split('%s')), ','))\nif len(order) > %d | call remove(order, 0) | endif\n", w.Words(6), w.Between(5, 50))
 			case 4:
 				fmt.Fprintf(b, "function! F%d(x)\n let y = a:x . '%s'\n return len(y) * 2\nendfunction\ncall F%d('a')\n", i%9, w.Word(2, 6), i%9)
-			case 5:
-				fmt.Fprintf(b, "try\n throw '%s'\ncatch /./\n let e = v:exception\nendtry\n", w.Word(2, 9))
 			default:
 				fmt.Fprintf(b, "silent! g/^%s/move $\nundo\n", w.Word(1, 2))
 			}

@@ -15,12 +15,16 @@ import (
 // one makes a run, strips its log, checks it against its labels and stores it.
 func (c *collector) one(ctx context.Context, class Class, seed uint64, log string) (*Run, *LogLabels, error) {
 	ctl := newControl(modeCount, seed)
+	var shape Shape
 	if class == Leaky && c.forgets() {
 		ctl.header[wMode] = modeDrop
-		c.plan(ctl, seed)
+		var err error
+		if shape, err = c.plan(ctx, ctl, seed); err != nil {
+			return nil, nil, err
+		}
 	}
 	start := time.Now()
-	raw, ctl, command, err := c.trace(ctx, class, seed, ctl)
+	raw, ctl, command, err := c.trace(ctx, class, seed, true, ctl)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,7 +47,7 @@ func (c *collector) one(ctx context.Context, class Class, seed uint64, log strin
 	}
 	return &Run{
 		SHA256: labels.SHA256, Trace: trace, Program: c.program.Name, Kind: c.program.Kind, Package: c.version, Command: command,
-		Seed: seed, Scale: c.scale, Tool: s.tool, Format: c.tracer.format, Class: class, Events: s.events, Outstanding: s.outstanding,
+		Seed: seed, Scale: c.scale, Tool: s.tool, Format: c.tracer.format, Class: class, Shape: shape, Events: s.events, Outstanding: s.outstanding,
 		Leaked: s.leaked(), Seconds: seconds, Drops: describe(ctl, &s.modules),
 	}, labels, nil
 }
@@ -158,7 +162,7 @@ func (c *collector) eventsAt(ctx context.Context, scale float64) (least, mean in
 	c.scale = scale
 	for i := range uint64(runs) {
 		seed := c.cfg.Seed<<24 + leakySeeds - 2 - i
-		raw, ctl, _, err := c.trace(ctx, Clean, seed, newControl(modeCount, seed))
+		raw, ctl, _, err := c.trace(ctx, Clean, seed, true, newControl(modeCount, seed))
 		if err != nil {
 			return 0, 0, err
 		}

@@ -164,12 +164,14 @@ type descriptions struct {
 	inside bool  // the line before belonged to a description
 	site   *described
 	byKey  map[string]*described
+	causes map[dropRecord]int // numbers, by what drops of one cause have in common
 	order  []*described
 }
 
-// described is the blocks of one call stack.
+// described is the blocks of one call stack that one cause lost.
 type described struct {
 	kind          uint64
+	cause         int
 	blocks, bytes int64
 	stack         []byte // lines of a report, without the process number
 }
@@ -184,7 +186,8 @@ func (d *descriptions) take(line []byte) bool {
 		d.close()
 		d.inside, d.site = true, nil
 		if size >= 0 {
-			d.site = &described{kind: d.drops[d.next-1].Kind, blocks: 1, bytes: size}
+			drop := d.drops[d.next-1]
+			d.site = &described{kind: drop.Kind, cause: d.cause(drop), blocks: 1, bytes: size}
 		}
 		return true
 	}
@@ -200,6 +203,21 @@ func (d *descriptions) take(line []byte) bool {
 	}
 	d.close()
 	return false
+}
+
+// cause numbers what lost a block: a path of frees, or the one bug of a program of ours.
+func (d *descriptions) cause(drop dropRecord) int {
+	same := dropRecord{Kind: drop.Kind}
+	if leakKinds[drop.Kind%3] == Forgotten {
+		same.Path = drop.Path
+	}
+	if d.causes == nil {
+		d.causes = map[dropRecord]int{}
+	}
+	if d.causes[same] == 0 {
+		d.causes[same] = len(d.causes) + 1
+	}
+	return d.causes[same]
 }
 
 // begins says whether a description of one of the next drops begins here, and
@@ -227,7 +245,7 @@ func (d *descriptions) begins(text []byte) (int64, bool) {
 	return 0, false
 }
 
-// close adds the description in progress to those of the same stack and kind.
+// close adds the description in progress to those of the same stack and cause.
 func (d *descriptions) close() {
 	s := d.site
 	d.inside, d.site = false, nil
@@ -235,7 +253,7 @@ func (d *descriptions) close() {
 		return
 	}
 	d.placed++
-	key := strconv.FormatUint(s.kind, 10) + string(s.stack)
+	key := strconv.Itoa(s.cause) + string(s.stack)
 	if known := d.byKey[key]; known != nil {
 		known.blocks++
 		known.bytes += s.bytes
@@ -274,7 +292,7 @@ func (d *descriptions) sites() ([]Site, error) {
 			return nil, errors.New("memcheck knows no caller of a leaked block's allocation")
 		}
 		if len(sites) < len(d.order) {
-			s.Kind = leakKinds[d.order[len(sites)].kind%3]
+			s.Kind, s.Cause = leakKinds[d.order[len(sites)].kind%3], d.order[len(sites)].cause
 		}
 		sites = append(sites, s)
 	}

@@ -119,10 +119,15 @@ type Detector struct {
 	Scorer Scorer
 	// Threshold is the probability from which on a site is called a leak, 0 to 1.
 	Threshold float64
+	// Cost chooses the threshold in place of Threshold, if it is not zero.
+	Cost Cost
 	// Model names the scorer in the summary.
 	Model string
 	// All has every site with outstanding blocks listed, not the leaks alone.
 	All bool
+	// Explain is of how many of the first leaks it is found out what they rest on,
+	// if the scorer is an [Explainer].
+	Explain int
 	// Warnings go into the summary, before those of the detector itself.
 	Warnings []string
 	// Progress, if it is not nil, is told now and then how many sites are done.
@@ -136,34 +141,58 @@ func (d *Detector) Detect(ctx context.Context, scene *tokenize.Scene, h Handler)
 	if !(d.Threshold >= 0 && d.Threshold <= 1) {
 		return nil, fmt.Errorf("threshold %v: want a probability, 0 to 1", d.Threshold)
 	}
+	if err := d.Cost.validate(); err != nil {
+		return nil, err
+	}
 	sum := d.summary(scene)
-	var found []*candidate
-	err := Each(ctx, d.Scorer, scene, func(v *tokenize.View, p float64, blocks []float64) error {
-		c := &candidate{view: v, probability: p, leak: p >= d.Threshold, blocks: v.Live}
-		if c.leak {
-			c.blocks = Suspects(v.Live, blocks)
-		}
-		sum.add(c)
-		if c.leak || d.All {
-			found = append(found, c)
-		}
-		if d.Progress != nil && sum.Sites%chunk == 0 {
-			d.Progress(sum.Sites)
-		}
-		return nil
-	})
+	found, err := d.judge(ctx, scene, sum)
 	if err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(found, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(b.probability, a.probability), cmp.Compare(b.bytes(), a.bytes()))
 	})
-	for _, c := range found {
-		if err := h.Finding(c.finding(d.Threshold)); err != nil {
+	explainer, _ := d.Scorer.(Explainer)
+	for i, c := range found {
+		f := c.finding(sum.Threshold)
+		if c.leak && explainer != nil && i < d.Explain {
+			if f.Attribution, err = attribute(ctx, explainer, c); err != nil {
+				return nil, err
+			}
+		}
+		if err := h.Finding(f); err != nil {
 			return nil, err
 		}
 	}
 	return sum, h.Summary(sum)
+}
+
+// judge scores the sites, sets the threshold, and returns the sites to be listed.
+func (d *Detector) judge(ctx context.Context, scene *tokenize.Scene, sum *Summary) ([]*candidate, error) {
+	var listed []*candidate
+	var probabilities []float64
+	err := Each(ctx, d.Scorer, scene, func(v *tokenize.View, p float64, blocks []float64) error {
+		c := &candidate{view: v, probability: p, blocks: v.Live}
+		sum.add(c)
+		if d.All || d.Cost != (Cost{}) || p >= d.Threshold {
+			c.suspects = Suspects(v.Live, blocks)
+			listed, probabilities = append(listed, c), append(probabilities, p)
+		}
+		if d.Progress != nil && sum.Sites%chunk == 0 {
+			d.Progress(sum.Sites)
+		}
+		return nil
+	})
+	if d.Cost != (Cost{}) {
+		sum.Threshold = d.Cost.threshold(probabilities)
+	}
+	return slices.DeleteFunc(listed, func(c *candidate) bool {
+		if c.probability >= sum.Threshold {
+			c.leak, c.blocks = true, c.suspects
+			sum.call(c)
+		}
+		return !c.leak && !d.All
+	}), err
 }
 
 func (d *Detector) summary(scene *tokenize.Scene) *Summary {
@@ -198,8 +227,9 @@ type candidate struct {
 	view        *tokenize.View
 	probability float64
 	leak        bool
-	// blocks index Run.Blocks: those judged leaked, or all outstanding ones.
-	blocks []int32
+	// blocks index Run.Blocks: those judged leaked, or all outstanding ones;
+	// suspects are those that would be judged leaked.
+	blocks, suspects []int32
 }
 
 func (c *candidate) bytes() int64 { return amount(c.view.Scene.Run, c.blocks).Bytes }

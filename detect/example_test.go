@@ -53,8 +53,8 @@ func Example() {
 	//    1  0.750  LEAK             3 blocks, 72 B          3 blocks, 72 B  malloc(24)
 	//       - none of the 3 blocks allocated here was freed
 	//       - allocated between 0.0 % and 66.7 % of the run, 2 to 6 events ago
-	//       on lines 1 to 5
+	//       since event 0, line 1, up to line 5
 	//       blocks 0x4a37040 0x4a37090 0x4a37160
 	//
-	// app.trace: leaks at 1 of 2 sites: 3 blocks, 72 B; outstanding 4 blocks, 136 B at 2 sites after 6 events (threshold 0.600, model hoarders, compared with 0 clean runs)
+	// app.trace: leaks at 1 of 2 sites: 3 blocks, 72 B; outstanding 4 blocks, 136 B at 2 sites after 6 events (threshold 0.600: expected precision 0.750, false alarms 0.2; model hoarders, no clean run known)
 }

@@ -36,8 +36,13 @@ type Finding struct {
 	Run    *tokenize.Run
 	// First and Last are the births of the first and the last of Blocks.
 	First, Last Place
+	// Rate is how fast the leak grows; nil where there is too little to tell.
+	Rate *Rate
 	// Why gives the reasons, the weightiest first; never empty.
 	Why []string
+	// Attribution is what the verdict rests on, as taking it away shows, the
+	// largest effect first; nil where nobody asked, or it cannot be known.
+	Attribution []Effect
 }
 
 // Place is a moment in a log.
@@ -73,6 +78,7 @@ func (c *candidate) finding(threshold float64) *Finding {
 	}
 	if c.leak {
 		f.Leaked = amount(run, c.blocks)
+		f.Rate = rate(v.Scene, c.blocks)
 	}
 	return f
 }
@@ -97,6 +103,9 @@ type Summary struct {
 	// Leaks is the number of sites called a leak, Leaked what is judged leaked there.
 	Leaks  int           `json:"leaks"`
 	Leaked ingest.Amount `json:"leaked"`
+	// FalseAlarms is how many of the leaks are to be expected to be none, if the
+	// probabilities are right.
+	FalseAlarms float64 `json:"expected_false_alarms"`
 	// ReferenceRuns is the number of clean runs that the run was compared with.
 	ReferenceRuns int `json:"reference_runs"`
 	// Report tells how the log was read.
@@ -105,15 +114,18 @@ type Summary struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// add books a site.
 func (s *Summary) add(c *candidate) {
 	s.Sites++
 	out := amount(c.view.Scene.Run, c.view.Live)
 	s.Outstanding.Blocks += out.Blocks
 	s.Outstanding.Bytes += out.Bytes
-	if !c.leak {
-		return
-	}
+}
+
+// call books a leak.
+func (s *Summary) call(c *candidate) {
 	s.Leaks++
+	s.FalseAlarms += 1 - c.probability
 	lost := amount(c.view.Scene.Run, c.blocks)
 	s.Leaked.Blocks += lost.Blocks
 	s.Leaked.Bytes += lost.Bytes

@@ -70,7 +70,8 @@ type Result struct {
 	scores  [][]float64
 	// blocks and bytes, by entrant and sample, for each of Subsets.
 	blocks, bytes [][][2]Confusion
-	byBlock       []bool // by sample
+	byBlock       []bool      // by sample
+	agreements    []Agreement // by sample
 	// first, by entrant, is when sites were first flagged; see firstFlags.
 	first []map[place]uint32
 }
@@ -114,6 +115,7 @@ func (r *Result) add(ctx context.Context, s *Sample) error {
 	r.samples = append(r.samples, Sample{Program: s.Program, Log: s.Log, Setting: s.Setting, Cut: s.Cut, Between: s.Between})
 	r.cuts = append(r.cuts, s.Scene.Cut)
 	r.byBlock = append(r.byBlock, s.Truth.ByBlock())
+	r.agreements = append(r.agreements, agreement(s.Scene, s.Truth, detect.Grouping{}))
 	s.Scene.Views(func(v *tokenize.View) bool {
 		r.sites = append(r.sites, site{at, s.Truth.Count(v), int32(v.Site), s.Truth.first(v)})
 		return true

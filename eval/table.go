@@ -35,6 +35,9 @@ type Metrics struct {
 	Verdicts Verdicts `json:"verdicts"`
 	// Detection is how soon leaks were flagged, up to this cut.
 	Detection Detection `json:"detection"`
+	// Grouping is how the groups of sites fit the causes of leaks, in reports
+	// whose labels know them. It is the same for all scorers and subsets.
+	Grouping Agreement `json:"grouping,omitzero"`
 	// Curve is precision over recall; see [TableConfig].Curves.
 	Curve []Point `json:"curve,omitempty"`
 }
@@ -225,6 +228,11 @@ func (r *Result) metrics(entrant, subset int, samples []int32, runs int, cfg Tab
 		Detection:        detection,
 	}
 	m.Detection.Events, m.Detection.Part = rate(11), rate(12)
+	for i, run := range samples {
+		if run >= 0 {
+			m.Grouping.merge(&r.agreements[i])
+		}
+	}
 	if cfg.Curves {
 		m.Curve = curve(all)
 	}

@@ -26,6 +26,8 @@ type Truth struct {
 	// sites are the leaking sites of labels that name no blocks, by their index
 	// in Run.Sites, with the number of leaked blocks; 0 is not known.
 	sites map[int]int64
+	// causes are those of a site's leaked entries that have a known one.
+	causes map[int][]int
 }
 
 // Match finds the blocks and sites of a run that its labels name.
@@ -36,7 +38,7 @@ type Truth struct {
 // the labels are of another run. Of a series of snapshots the last counts: what
 // only an earlier one shows is left out.
 func Match(run *tokenize.Run, l *datasets.LogLabels) (*Truth, error) {
-	t := &Truth{since: make(map[int32]uint32, len(l.Leaks)), sites: map[int]int64{}}
+	t := &Truth{since: make(map[int32]uint32, len(l.Leaks)), sites: map[int]int64{}, causes: map[int][]int{}}
 	events := run.Class == ingest.Events
 	if events && l.Events > 0 && int64(run.Events) > l.Events {
 		return nil, fmt.Errorf("%s: the labels are of a log with %d events, this one has %d: they are of another run", run.Name, l.Events, run.Events)
@@ -55,9 +57,11 @@ func Match(run *tokenize.Run, l *datasets.LogLabels) (*Truth, error) {
 				run.Name, n, leak.Address, leak.Event)
 		}
 		t.since[i] = uint32(leak.Event)
+		t.because(int(run.Blocks[i].Site), leak.Cause)
 	}
+	causes := entryCauses(l.Sites)
 	for n := range l.Sites {
-		if !t.matchSite(run, &l.Sites[n]) {
+		if !t.matchSite(run, &l.Sites[n], causes[n]) {
 			return nil, fmt.Errorf("%s: labelled site %d (%s ...): no outstanding block has this call stack: the labels are of another run",
 				run.Name, n, l.Sites[n].Frames[0].Function)
 		}
@@ -84,15 +88,25 @@ func addresses(run *tokenize.Run) (last map[uint64]int32, seen map[uint64]bool) 
 
 // matchSite marks the sites whose innermost frames are those of the label. Sites
 // hold fewer frames than labels may: what both have is compared.
-func (t *Truth) matchSite(run *tokenize.Run, label *datasets.Site) bool {
+func (t *Truth) matchSite(run *tokenize.Run, label *datasets.Site, cause int) bool {
 	found := false
 	for i := range run.Sites {
 		if len(run.BySite[i]) > 0 && sameFrames(run.Sites[i].Frames, label.Frames) {
 			t.sites[i] += label.Blocks
+			if !found {
+				t.because(i, cause)
+			}
 			found = true
 		}
 	}
 	return found
+}
+
+// because notes the cause of one leaked entry.
+func (t *Truth) because(site, cause int) {
+	if cause > 0 {
+		t.causes[site] = append(t.causes[site], cause)
+	}
 }
 
 func sameFrames(site []ingest.Frame, label []datasets.Frame) bool {
@@ -101,6 +115,9 @@ func sameFrames(site []ingest.Frame, label []datasets.Frame) bool {
 	}
 	for i := range min(len(site), len(label)) {
 		f, want := &site[i], &label[i]
+		if want.Address != 0 && f.Address != uint64(want.Address) {
+			return false
+		}
 		if f.Function != want.Function || want.Module != "" && f.Module != "" && path.Base(f.Module) != path.Base(want.Module) {
 			return false
 		}

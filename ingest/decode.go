@@ -21,6 +21,8 @@ type decoder struct {
 	ledger *ledger
 	report *Report
 	now    time.Duration
+	// taken is the time of day of a snapshot, zero where the log does not tell it.
+	taken time.Time
 	// judged is the scan that report.Outstanding speaks of.
 	judged int32
 	seen   []bool // stacks that allocated
@@ -155,8 +157,11 @@ func (d *decoder) died(e *Event) {
 // alloc emits the birth of a block at e.Addr with e.Size, e.Stack, e.PID, e.Line
 // and so on; it fills in the rest. If the address is still taken, the block that
 // held it is freed first, as an inferred free.
-func (d *decoder) alloc(e Event) bool {
-	block, lost, wasLive := d.ledger.alloc(e.PID, e.Addr, e.Size, e.Stack)
+func (d *decoder) alloc(e Event) bool { return d.allocIn(e.PID, e) }
+
+// allocIn is alloc where the heap is not that of the process e.PID.
+func (d *decoder) allocIn(heap int32, e Event) bool {
+	block, lost, wasLive := d.ledger.alloc(heap, e.Addr, e.Size, e.Stack)
 	if wasLive {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
 			Time: e.Time, PID: e.PID, TID: e.TID, Comm: e.Comm, Line: e.Line}
@@ -171,8 +176,11 @@ func (d *decoder) alloc(e Event) bool {
 }
 
 // free emits the death of the block at e.Addr; it fills in what is freed.
-func (d *decoder) free(e Event) bool {
-	b, ok := d.ledger.free(e.PID, e.Addr)
+func (d *decoder) free(e Event) bool { return d.freeIn(e.PID, e) }
+
+// freeIn is free where the heap is not that of the process e.PID.
+func (d *decoder) freeIn(heap int32, e Event) bool {
+	b, ok := d.ledger.free(heap, e.Addr)
 	e.Block = -1
 	if ok {
 		e.Block, e.Size, e.Stack = b.block, b.size, b.stack

@@ -33,14 +33,59 @@ var formats = []Format{
 		sniff:   sniffHeaptrack, read: readHeaptrack,
 	},
 	{
+		Name: "gdb", Title: "allocator calls at gdb's breakpoints, by a script that comes along", Class: Events,
+		Produce: "leakformer formats --gdb-script > allocations.py; gdb -q -batch -x allocations.py --args PROGRAM",
+		sniff:   sniffGDB, read: readGDB,
+	},
+	{
+		Name: "mtrace", Title: "glibc's trace of allocator calls", Class: Events,
+		Produce: "MALLOC_TRACE=mtrace.log LD_PRELOAD=libc_malloc_debug.so.0 PROGRAM (which calls mtrace())",
+		sniff:   sniffMtrace, read: readMtrace,
+	},
+	{
+		Name: "massif", Title: "Valgrind's heap profile, a series of snapshots", Class: Snapshots,
+		Produce: "valgrind --tool=massif --detailed-freq=1 --time-unit=ms PROGRAM",
+		sniff:   sniffMassif, read: readMassif,
+	},
+	{
+		Name: "pprof", Title: "heap profile of pprof, Go's own", Class: Snapshots,
+		Produce: "curl -o heap.0001.pb.gz http://HOST/debug/pprof/heap",
+		sniff:   sniffPprof, read: readPprof,
+	},
+	{
+		Name: "jemalloc", Title: "heap profile of jemalloc", Class: Snapshots,
+		Produce: "MALLOC_CONF=prof:true,lg_prof_interval:26,prof_final:true,lg_prof_sample:0 PROGRAM",
+		sniff:   sniffJemalloc, read: readJemalloc,
+	},
+	{
+		Name: "pprof-text", Title: "heap profile as text, of gperftools or Go", Class: Snapshots,
+		Produce: "LD_PRELOAD=libtcmalloc.so HEAPPROFILE=heap PROGRAM",
+		sniff:   sniffPprofText, read: readPprofText,
+	},
+	{
 		Name: "memcheck-xml", Title: "Valgrind memcheck report, XML", Class: EndReport,
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --xml=yes --xml-file=memcheck.%p.xml PROGRAM",
 		sniff:   sniffMemcheckXML, read: readMemcheckXML,
 	},
 	{
+		Name: "dhat", Title: "heap profile of DHAT, of Valgrind or Rust's dhat crate", Class: EndReport,
+		Produce: "valgrind --tool=dhat --num-callers=30 --dhat-out-file=dhat.%p.json PROGRAM",
+		sniff:   sniffDHAT, read: readDHAT,
+	},
+	{
 		Name: "kmemleak", Title: "suspects of the Linux kernel's leak detector", Class: EndReport,
 		Produce: "echo scan > /sys/kernel/debug/kmemleak; cat /sys/kernel/debug/kmemleak",
 		sniff:   sniffKmemleak, read: readKmemleak,
+	},
+	{
+		Name: "ftrace", Title: "kmem events of the Linux kernel, trace buffer or trace-cmd report", Class: Events,
+		Produce: "trace-cmd record -e kmem sleep 60; trace-cmd report",
+		sniff:   sniffFtrace, read: readFtrace,
+	},
+	{
+		Name: "perf-kmem", Title: "kmem events of the Linux kernel, printed by perf script", Class: Events,
+		Produce: "perf record -a -g -e 'kmem:*' sleep 60; perf script",
+		sniff:   sniffPerfKmem, read: readPerfKmem,
 	},
 	{
 		Name: "trace-malloc", Title: "Valgrind's trace of allocator calls", Class: Events,
@@ -51,6 +96,26 @@ var formats = []Format{
 		Name: "memcheck", Title: "Valgrind memcheck report, text", Class: EndReport,
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --log-file=memcheck.%p.log PROGRAM",
 		sniff:   sniffMemcheck, read: readMemcheck,
+	},
+	{
+		Name: "lsan", Title: "report of LeakSanitizer or AddressSanitizer", Class: EndReport,
+		Produce: "cc -g -fsanitize=address ... && ASAN_OPTIONS=detect_leaks=1 ./PROGRAM 2>leaks.log",
+		sniff:   sniffLSan, read: readLSan,
+	},
+	{
+		Name: "memray", Title: "what memray transform csv writes", Class: EndReport,
+		Produce: "memray run -o app.bin app.py; memray transform csv --leaks app.bin",
+		sniff:   sniffMemray, read: readMemray,
+	},
+	{
+		Name: "nmt", Title: "native memory tracking of the Java VM", Class: Snapshots,
+		Produce: "java -XX:NativeMemoryTracking=detail PROGRAM; jcmd PID VM.native_memory detail, now and then",
+		sniff:   sniffNMT, read: readNMT,
+	},
+	{
+		Name: "tracemalloc", Title: "statistics of Python's tracemalloc", Class: Snapshots,
+		Produce: "for stat in tracemalloc.take_snapshot().statistics('lineno'): print(stat)",
+		sniff:   sniffTracemalloc, read: readTracemalloc,
 	},
 }
 
@@ -80,7 +145,7 @@ func choose(file string, head []byte, name string) (*Format, error) {
 		}
 		why = append(why, fmt.Sprintf("%s: %s", formats[i].Name, reason))
 	}
-	return nil, &FormatError{File: file, Msg: "unknown format (name it with --format if you know it)\n  " + strings.Join(why, "\n  ")}
+	return nil, &FormatError{File: file, Msg: "unknown format\n  " + strings.Join(why, "\n  "), Unknown: true}
 }
 
 // headLines calls f for each whole line of the head of a file until f returns

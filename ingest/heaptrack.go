@@ -58,10 +58,8 @@ type heaptrack struct {
 	// interpreted: traces name places by number, and (since file version 1)
 	// events name classes; else they give addresses.
 	interpreted bool
-	// modules of a raw file, by start address once sorted is set.
-	modules []segment
-	sorted  bool
-	strings []string // of an interpreted file
+	modules     modules  // of a raw file
+	strings     []string // of an interpreted file
 	// places are the frames at a code address, innermost first: more than one
 	// where functions were inlined there. A raw file finds them by address.
 	places  [][]FrameID
@@ -69,13 +67,6 @@ type heaptrack struct {
 	traces  []heaptrackTrace
 	classes []heaptrackClass
 	frames  []FrameID // scratch
-}
-
-// segment is one mapping of a module.
-type segment struct {
-	start, end uint64
-	base       uint64 // what to subtract to get the address in the module's file
-	module     string
 }
 
 // heaptrackTrace is a call stack: a code address and the index, from 1, of the

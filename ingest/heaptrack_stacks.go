@@ -2,9 +2,7 @@ package ingest
 
 import (
 	"bytes"
-	"cmp"
 	"math"
-	"slices"
 )
 
 // How heaptrack files name call stacks: modules, strings, places and traces, each
@@ -134,7 +132,7 @@ func (h *heaptrack) module(f hexFields) bool {
 		return false
 	}
 	if string(text) == "-" {
-		h.modules = h.modules[:0]
+		h.modules.clear()
 		clear(h.byIP)
 		return f.empty()
 	}
@@ -147,8 +145,7 @@ func (h *heaptrack) module(f hexFields) bool {
 		start, ok1 := f.next()
 		size, ok2 := f.next()
 		if ok = ok1 && ok2; ok {
-			h.modules = append(h.modules, segment{base + start, base + start + size, base, name})
-			h.sorted = false
+			h.modules.add(segment{base + start, base + start + size, base, name})
 		}
 	}
 	return ok
@@ -185,25 +182,12 @@ func (h *heaptrack) text(f *hexFields, word bool) ([]byte, bool) {
 }
 
 // resolve returns the place of a code address of a raw file: which module it is
-// in and where there. The offset stays the same when the module is loaded
-// elsewhere, and is what addr2line takes.
+// in and where there.
 func (h *heaptrack) resolve(ip uint64) uint32 {
 	if place, ok := h.byIP[ip]; ok {
 		return place
 	}
-	if !h.sorted {
-		slices.SortFunc(h.modules, func(a, b segment) int { return cmp.Compare(a.start, b.start) })
-		h.sorted = true
-	}
-	frame := Frame{Address: ip}
-	i, found := slices.BinarySearchFunc(h.modules, ip, func(s segment, ip uint64) int { return cmp.Compare(s.start, ip) })
-	if !found {
-		i--
-	}
-	if i >= 0 && ip < h.modules[i].end {
-		frame.Module, frame.Address = h.modules[i].module, ip-h.modules[i].base
-	}
-	h.places = append(h.places, []FrameID{h.d.stacks.Frame(frame)})
+	h.places = append(h.places, []FrameID{h.d.stacks.Frame(h.modules.frame(ip))})
 	place := uint32(len(h.places))
 	h.byIP[ip] = place
 	return place

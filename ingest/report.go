@@ -116,6 +116,8 @@ func (e *SyntaxError) Error() string {
 type FormatError struct {
 	File string
 	Msg  string
+	// Unknown says that no format was named, and none fits.
+	Unknown bool
 }
 
 func (e *FormatError) Error() string { return e.File + ": " + e.Msg }

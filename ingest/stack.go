@@ -266,6 +266,9 @@ func IsAllocator(f Frame) bool {
 		"kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_alloc_lru", "kmem_cache_alloc_trace", "kmem_cache_alloc_node_trace",
 		"kmem_cache_zalloc", "slab_post_alloc_hook", "kmemleak_alloc_recursive", "slab_alloc", "slab_alloc_node", "__alloc_pages",
 		"create_object", "__create_object", "set_track_prepare", "stack_trace_save", "save_stack_trace", "__kvmalloc_node", "kvmalloc", "kmemleak_vmalloc",
+		"kmalloc_node", "mm_page_alloc", "alloc_pages", "alloc_pages_mpol", "alloc_pages_current", "alloc_pages_node", "__alloc_pages_nodemask",
+		"alloc_frozen_pages", "__alloc_frozen_pages", "__get_free_pages", "get_zeroed_page", "folio_alloc", "__folio_alloc", "vma_alloc_folio",
+		"runtime.newobject", "runtime.makeslice", "runtime.growslice",
 		"vmalloc", "vzalloc", "__vmalloc", "__vmalloc_node", "__vmalloc_node_range", "pcpu_alloc", "__alloc_percpu":
 		return true
 	}
@@ -274,13 +277,19 @@ func IsAllocator(f Frame) bool {
 		strings.HasPrefix(f.Function, "__kmalloc"),
 		strings.HasPrefix(f.Function, "__kmem_cache_alloc"),
 		strings.HasPrefix(f.Function, "__interceptor_"),
+		strings.HasPrefix(f.Function, "alloc::alloc::"), // Rust
+		strings.HasPrefix(f.Function, "<alloc::alloc::Global as "),
 		strings.HasPrefix(f.Function, "kmalloc_large"),
-		strings.HasPrefix(f.Function, "kmem_cache_alloc_"):
+		strings.HasPrefix(f.Function, "trace_event_raw_event_"), // the tracepoint that watched
+		strings.HasPrefix(f.Function, "kmem_cache_alloc_"),
+		strings.HasPrefix(f.Function, "runtime.mallocgc"):
 		return true
 	}
 	if strings.HasSuffix(f.File, "vg_replace_malloc.c") {
 		return true
 	}
 	m := path.Base(f.Module)
-	return strings.HasPrefix(m, "vgpreload_") || strings.HasPrefix(m, "libheaptrack_")
+	return strings.HasPrefix(m, "vgpreload_") || strings.HasPrefix(m, "libheaptrack_") ||
+		strings.HasPrefix(m, "libjemalloc.so") || strings.HasPrefix(m, "libtcmalloc") ||
+		strings.HasPrefix(m, "libasan.so") || strings.HasPrefix(m, "liblsan.so") || strings.HasPrefix(m, "libclang_rt.")
 }

@@ -41,6 +41,8 @@ type Manifest struct {
 	Steps     int    `json:"steps"`
 	Threads   int    `json:"threads"`
 	Optimiser string `json:"optimiser"`
+	// Objectives are the weights of what was learned.
+	Objectives json.RawMessage `json:"objectives,omitempty"`
 	// Init is the id of the checkpoint that the training started from; "" for none.
 	Init string `json:"init,omitempty"`
 	// Data lists the logs that the model learned from.
@@ -64,9 +66,12 @@ type Calibration struct {
 	B float64 `json:"b"`
 }
 
+// LogOdds of a logit: the log of p/(1-p) of its probability p.
+func (c Calibration) LogOdds(logit float64) float64 { return c.A*logit + c.B }
+
 // Probability of a logit.
 func (c Calibration) Probability(logit float64) float64 {
-	return 1 / (1 + math.Exp(-(c.A*logit + c.B)))
+	return 1 / (1 + math.Exp(-c.LogOdds(logit)))
 }
 
 // Checkpoint is a trained model: a zip file of a manifest in JSON, the weights,

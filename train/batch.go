@@ -3,7 +3,8 @@ package train
 import "fmt"
 
 // Batch is B sequences, each padded to L positions of F token ids. A batch is
-// of one of two kinds: labelled (Site set) or next-event (Next set).
+// of one of two kinds: labelled (Site set) or next-event (Next set); both may ask
+// for lifetimes, too.
 type Batch struct {
 	B, L, F int
 	// Tokens are the token ids, B×L×F, row after row; 0 means "nothing".
@@ -20,9 +21,16 @@ type Batch struct {
 	// normal one. BlockWeight is its weight, 0 where the position has no
 	// target, as in all the padding. Both nil if there is none.
 	Block, BlockWeight []float32
-	// Next is the class of the event after each position, B×L; -1 is left out.
-	// It is nil in a labelled batch.
+	// Next is the class of the time to free of the block after each position,
+	// B×L; -1 is left out. Open says where that block has but reached this class
+	// alive: its true class is this or a later one. Nil in a labelled batch.
 	Next []int32
+	Open []bool
+	// Lifetimes is for each sequence the distribution of its site's lifetimes over
+	// the classes of Next, B×classes; a row of zeros is left out. Nil if there is none.
+	Lifetimes []float32
+	// Weights of the objectives in the loss.
+	Weights Objectives
 }
 
 // Validate says what is wrong with the sizes and lengths of b, at no more cost
@@ -44,6 +52,7 @@ func (b *Batch) Validate() error {
 		{"block targets", len(b.Block), b.B * b.L, true},
 		{"block weights", len(b.BlockWeight), len(b.Block), false},
 		{"next-event targets", len(b.Next), b.B * b.L, true},
+		{"marks of open lifetimes", len(b.Open), len(b.Next), false},
 	} {
 		if s.got != s.want && !(s.optional && s.got == 0) {
 			return fmt.Errorf("train: a batch has %d %s, want %d", s.got, s.name, s.want)

@@ -38,6 +38,8 @@ type Config struct {
 	// NextEvery: one in so many pools of batches asks for the next event in
 	// place of leaks; 0: 6; 1 trains for the next event alone.
 	NextEvery int
+	// Objectives weighs what is learned; the zero value: DefaultObjectives.
+	Objectives Objectives
 	// Resume goes on from a saved state of a training with the same
 	// configuration and data.
 	Resume *State
@@ -73,7 +75,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Rate < 0 || math.IsNaN(c.Rate) || c.Holdout < 0 || c.Holdout > 0.9 {
 		return c, fmt.Errorf("learning rate %g and holdout %g: the rate has to be positive, the holdout between 0 and 0.9", c.Rate, c.Holdout)
 	}
-	return c, nil
+	if c.Objectives == (Objectives{}) {
+		c.Objectives = DefaultObjectives
+	}
+	return c, c.Objectives.Validate()
 }
 
 // State is a training between two steps.

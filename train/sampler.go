@@ -11,13 +11,19 @@ import (
 // training can be resumed anywhere.
 type sampler struct {
 	samples []*sample
-	cfg     Config
-	plants  int
+	// lifetimes are of the runs of the samples, nil where the model is not to learn
+	// them.
+	lifetimes []*tokenize.Lifetimes
+	cfg       Config
+	plants    int
 }
 
 func newSampler(samples []*sample, cfg Config) *sampler {
-	s := &sampler{samples, cfg, plants}
-	for _, l := range samples {
+	s := &sampler{samples, make([]*tokenize.Lifetimes, len(samples)), cfg, plants}
+	for i, l := range samples {
+		if cfg.Objectives.Lifetimes > 0 {
+			s.lifetimes[i] = tokenize.NewLifetimes(l.run)
+		}
 		if l.planter == nil {
 			s.plants = plantsBeside
 		}
@@ -43,21 +49,22 @@ const (
 // pool draws the examples of poolBatches batches.
 func (s *sampler) pool(k int) []*Batch {
 	rng := rand.New(rand.NewPCG(s.cfg.Seed, uint64(k)+1000))
-	causal := s.cfg.NextEvery > 0 && k%s.cfg.NextEvery == s.cfg.NextEvery-1
+	causal := s.cfg.Objectives.Survival > 0 && k%s.cfg.NextEvery == s.cfg.NextEvery-1
 	var examples []example
 	for tries := 0; len(examples) < poolBatches*s.cfg.BatchSize && tries < 1000; tries++ {
-		sc := s.samples[rng.IntN(len(s.samples))].scene(rng, s.plants)
+		which := rng.IntN(len(s.samples))
+		sc, lifetimes := s.samples[which].scene(rng, s.plants), s.lifetimes[which]
 		if causal {
 			sc.Forgotten = nil
 		}
 		switch {
 		case causal:
 		case rng.IntN(10) == 0:
-			sc = asReport(rng, sc)
+			sc, lifetimes = asReport(rng, sc), nil // a report tells of no lifetime
 		case rng.IntN(10) == 0:
-			sc = asSeries(rng, sc)
+			sc, lifetimes = asSeries(rng, sc), nil
 		}
-		for _, e := range draw(rng, sc, perScene) {
+		for _, e := range draw(rng, sc, perScene, lifetimes) {
 			if !causal || e.hasNext() {
 				examples = append(examples, e)
 			}
@@ -67,11 +74,11 @@ func (s *sampler) pool(k int) []*Batch {
 	slices.SortStableFunc(examples, func(a, b example) int { return a.seq.Len() - b.seq.Len() })
 	var out []*Batch
 	for chunk := range slices.Chunk(examples, s.cfg.BatchSize) {
+		b := leakBatch
 		if causal {
-			out = append(out, nextBatch(chunk))
-		} else {
-			out = append(out, leakBatch(chunk))
+			b = nextBatch
 		}
+		out = append(out, b(chunk).weighed(s.cfg.Objectives, chunk))
 	}
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
@@ -125,23 +132,46 @@ func leakBatch(examples []example) *Batch {
 // hasNext reports whether any block of the sequence is followed by another.
 func (e *example) hasNext() bool {
 	n := e.seq.Len()
-	return n > 1 && e.seq.Blocks[n-2] >= 0 && e.seq.Fate(n-1) >= 0
+	if n < 2 || e.seq.Blocks[n-2] < 0 {
+		return false
+	}
+	bin, _ := e.seq.Lifetime(n - 1)
+	return bin >= 0
 }
 
-// nextBatch asks at each block what becomes of the next.
+// nextBatch asks at each block how long the next one lives. What the run would
+// show after the scene's end is not used: a block outstanding there is one whose
+// lifetime is known to be no shorter than its age, as in a log of today.
 func nextBatch(examples []example) *Batch {
 	b := newBatch(examples)
 	b.Causal = true
-	b.Next = make([]int32, b.B*b.L)
+	b.Next, b.Open = make([]int32, b.B*b.L), make([]bool, b.B*b.L)
 	for i := range b.Next {
 		b.Next[i] = -1
 	}
 	for i, e := range examples {
 		for pos := 0; pos+1 < e.seq.Len(); pos++ {
-			if e.seq.Blocks[pos] >= 0 {
-				b.Next[i*b.L+pos] = e.seq.Fate(pos + 1)
+			if at := i*b.L + pos; e.seq.Blocks[pos] >= 0 {
+				b.Next[at], b.Open[at] = e.seq.Lifetime(pos + 1)
 			}
 		}
+	}
+	return b
+}
+
+// weighed adds the weights of the objectives and the lifetimes of the examples, if
+// any has some.
+func (b *Batch) weighed(o Objectives, examples []example) *Batch {
+	b.Weights = o
+	for i, e := range examples {
+		if e.lifetimes == nil {
+			continue
+		}
+		n := len(e.lifetimes)
+		if b.Lifetimes == nil {
+			b.Lifetimes = make([]float32, b.B*n)
+		}
+		copy(b.Lifetimes[i*n:], e.lifetimes)
 	}
 	return b
 }

@@ -9,6 +9,9 @@ import (
 // example is one sequence and what is true of it.
 type example struct {
 	seq *tokenize.Sequence
+	// lifetimes is how those of the site's blocks are distributed in the whole run;
+	// nil where that is not asked for.
+	lifetimes []float32
 	// leak says that the site has a leaked block; blocks says so of the block
 	// at each position.
 	leak   bool
@@ -68,14 +71,18 @@ func (s *sample) scene(rng *rand.Rand, n int) *tokenize.Scene {
 }
 
 // draw picks examples from a scene: up to n/3 sites that leak, filled up with
-// sites that do not.
-func draw(rng *rand.Rand, sc *tokenize.Scene, n int) []example {
+// sites that do not. lifetimes are of the scene's run, or nil.
+func draw(rng *rand.Rand, sc *tokenize.Scene, n int, lifetimes *tokenize.Lifetimes) []example {
 	leaky, clean := outstanding(rng, sc)
 	leaky = leaky[:min(len(leaky), n/3)]
 	clean = clean[:min(len(clean), n-len(leaky))]
 	out := make([]example, 0, len(leaky)+len(clean))
 	for _, site := range append(leaky, clean...) {
-		out = append(out, newExample(sc.View(site)))
+		e := newExample(sc.View(site))
+		if lifetimes != nil {
+			e.lifetimes = lifetimes.Of(site)
+		}
+		out = append(out, e)
 	}
 	return out
 }

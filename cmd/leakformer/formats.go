@@ -16,7 +16,12 @@ func (sh *shell) formats() *cli.Command {
 	return &cli.Command{
 		Name:  "formats",
 		Usage: "list the formats of logs, and how to make them",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "gdb-script", Usage: "print the script with which gdb writes a log"}},
 		Action: func(c *cli.Context) error {
+			if c.Bool("gdb-script") {
+				_, err := fmt.Fprint(sh.stdout, ingest.GDBScript)
+				return err
+			}
 			tw := tabwriter.NewWriter(sh.stdout, 0, 8, 2, ' ', 0)
 			fmt.Fprintln(tw, "format\tclass\twhat it is\tmade by")
 			for _, f := range ingest.Formats() {

@@ -22,7 +22,7 @@ func (sh *shell) ingest() *cli.Command {
 		Description: "Writes each log as an Arrow file that any implementation of Arrow reads, beside the\n" +
 			"log unless -o says where: a file for one log, a folder for several.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Value: "auto", Usage: "`FORMAT` of the logs: auto, or a name that leakformer formats lists"},
+			&cli.StringFlag{Name: "format", Aliases: []string{"log-format"}, Value: "auto", Usage: "`FORMAT` of the logs: auto, or a name that leakformer formats lists"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write, or folder for several logs"},
 		},
 		Action: func(c *cli.Context) error {

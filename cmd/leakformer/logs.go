@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -55,7 +56,11 @@ func newSource(name string, r io.Reader, c io.Closer, format string) (ingest.Sou
 	if columnar.IsRun(head) {
 		return columnar.NewSource(name, in)
 	}
-	return ingest.NewSource(name, in, ingest.Options{Format: format})
+	src, err := ingest.NewSource(name, in, ingest.Options{Format: format})
+	if f, refused := errors.AsType[*ingest.FormatError](err); refused && f.Unknown {
+		err = fmt.Errorf("%w\n  if you know what it is, name it with --log-format", err)
+	}
+	return src, err
 }
 
 // loadRun reads a whole log and passes on what its parse report warns of.

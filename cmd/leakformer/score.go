@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,6 +27,9 @@ func (sh *shell) score() *cli.Command {
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the findings: text, or jsonl with one object a line"},
 			&cli.BoolFlag{Name: "all", Usage: "list every site with outstanding blocks, not the leaks alone"},
 			&cli.Float64Flag{Name: "threshold", Usage: "`P` from which on a site is called a leak (default: the model's own)"},
+			&cli.Float64Flag{Name: "precision", Usage: "call as many sites leaks as this `SHARE` of them is expected to be; in place of --threshold"},
+			&cli.Float64Flag{Name: "max-false-alarms-per-run", Usage: "call as many sites leaks as this `NUMBER` of them is expected to be none; in place of --threshold"},
+			&cli.IntFlag{Name: "explain", Value: 10, Usage: "find out of the first `N` leaks what the verdicts rest on, by taking it away"},
 			&cli.Float64Flag{Name: "cut", Value: 1, Usage: "look at the run after this `SHARE` of its events"},
 			&cli.StringFlag{Name: "picture", Usage: "`FILE` for a picture of the first findings' outstanding blocks over the run, SVG"},
 			threadsFlag(), logFormatFlag(),
@@ -50,8 +54,8 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	if cut := c.Float64("cut"); !(cut > 0 && cut <= 1) {
 		return usagef("score: --cut %v: want a share of the events, more than 0 and at most 1", cut)
 	}
-	if p := c.Float64("threshold"); !(p >= 0 && p <= 1) {
-		return usagef("score: --threshold %v: want a probability, 0 to 1", p)
+	if err := checkThreshold(c); err != nil {
+		return err
 	}
 	m, err := sh.loadModel(c.String("model"), c.Int("threads"))
 	if err != nil {
@@ -62,7 +66,8 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &detect.Detector{Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Model: m.id, All: c.Bool("all"), Progress: sh.sitesDone()}
+	d := &detect.Detector{Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Model: m.id, All: c.Bool("all"), Explain: c.Int("explain"),
+		Cost: detect.Cost{Precision: c.Float64("precision"), FalseAlarms: c.Float64("max-false-alarms-per-run")}, Progress: sh.sitesDone()}
 	if c.IsSet("threshold") {
 		d.Threshold = c.Float64("threshold")
 	}
@@ -89,6 +94,32 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	}
 	if sum.Leaks > 0 {
 		return errLeaks
+	}
+	return nil
+}
+
+// checkThreshold checks the flags that say when a site is called a leak.
+func checkThreshold(c *cli.Context) error {
+	var set []string
+	for _, name := range []string{"threshold", "precision", "max-false-alarms-per-run"} {
+		if c.IsSet(name) {
+			set = append(set, "--"+name)
+		}
+	}
+	if len(set) > 1 {
+		return usagef("score: %s exclude each other", strings.Join(set, " and "))
+	}
+	if p := c.Float64("threshold"); !(p >= 0 && p <= 1) {
+		return usagef("score: --threshold %v: want a probability, 0 to 1", p)
+	}
+	if p := c.Float64("precision"); c.IsSet("precision") && !(p > 0 && p <= 1) {
+		return usagef("score: --precision %v: want a share, more than 0 and at most 1", p)
+	}
+	if n := c.Float64("max-false-alarms-per-run"); c.IsSet("max-false-alarms-per-run") && !(n > 0) {
+		return usagef("score: --max-false-alarms-per-run %v: want a number of more than 0; 0.1 is one in ten runs", n)
+	}
+	if n := c.Int("explain"); n < 0 {
+		return usagef("score: --explain %d: want a number of findings", n)
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ func TestScoreAndEval(t *testing.T) {
 		{"score --reference @clean @leaky/4.raw", 3, `compared with 4 clean runs`},
 		{"score --reference @other.raw @leaky/4.raw", 3, `warning: the reference logs know only 0 % of this run's allocations`},
 		{"score --threshold 1 @leaky/4.raw", 0, `no leak found.*threshold 1.000`},
+		{"score --precision 1 @leaky/4.raw", 0, `no leak found.*threshold 1.000; model`},
+		{"score --precision 0.01 @leaky/4.raw", 3, `leaks at 2 of 2 sites`},
+		{"score --max-false-alarms-per-run 1.5 @leaky/4.raw", 3, `(?m)^      rests on .*\(P [01]\.\d{3} without\)(?s:.*)leaks at .*: expected precision [01]\.\d{3}, false alarms [01]\.\d; model`},
 		{"score --threshold 0 --cut 0.5 @clean/0.raw", 3, `after \d+ events of \d+ `},
 		{"score --all --format jsonl @clean/0.raw", 0, `^{"type":"finding",.*"leak":false`},
 

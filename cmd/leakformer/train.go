@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -45,6 +47,7 @@ func (sh *shell) train() *cli.Command {
 			&cli.IntFlag{Name: "steps", Usage: "of the optimiser (default: train's own)"},
 			&cli.IntFlag{Name: "batch", Usage: "sequences in a step (default: train's own)"},
 			&cli.Float64Flag{Name: "rate", Usage: "highest learning rate (default: train's own)"},
+			&cli.StringFlag{Name: "objectives", Usage: "`WEIGHTS` of leaks, survival and lifetimes in what is learned, as in 1,1,0.1 (default: train's own)"},
 			&cli.StringFlag{Name: "optimiser", Value: string(torch.AdamW), Usage: "adamw or sgd"},
 			&cli.IntFlag{Name: "dim", Usage: "width of the network (default: 64)"},
 			&cli.IntFlag{Name: "layers", Usage: "of the network (default: 3)"},
@@ -176,6 +179,10 @@ func (t *training) start(c *cli.Context) error {
 	}
 	t.cfg = train.Config{Seed: c.Uint64("seed"), Steps: c.Int("steps"), BatchSize: c.Int("batch"), Rate: c.Float64("rate"), Save: t.save}
 	opts := torch.Options{Seed: t.cfg.Seed, Threads: c.Int("threads"), Optimiser: torch.Optimiser(c.String("optimiser")), WeightDecay: 0.01, Clip: 1}
+	var err error
+	if t.cfg.Objectives, err = objectives(c.String("objectives")); err != nil {
+		return err
+	}
 	from, err := t.initial(c)
 	if err != nil {
 		return err
@@ -200,7 +207,28 @@ func (t *training) start(c *cli.Context) error {
 	}
 	t.manifest.Made, t.manifest.Architecture = "leakformer "+version(), net.Config()
 	t.manifest.Seed, t.manifest.Threads, t.manifest.Optimiser = t.cfg.Seed, opts.Threads, string(opts.Optimiser)
-	return nil
+	t.manifest.Objectives, err = json.Marshal(t.cfg.Objectives)
+	return err
+}
+
+// objectives reads the weights of a flag; none are the default ones.
+func objectives(text string) (o train.Objectives, err error) {
+	if text == "" {
+		return train.DefaultObjectives, nil
+	}
+	weights := strings.Split(text, ",")
+	if len(weights) != 3 {
+		return o, usagef("train: --objectives %s: want three weights, of leaks, survival and lifetimes, as in 1,1,0.1", text)
+	}
+	for i, w := range []*float64{&o.Leaks, &o.Survival, &o.Lifetimes} {
+		if *w, err = strconv.ParseFloat(weights[i], 64); err != nil {
+			return o, usagef("train: --objectives %s: %q is not a number", text, weights[i])
+		}
+	}
+	if err := o.Validate(); err != nil {
+		return o, usagef("train: --objectives %s: %v", text, err)
+	}
+	return o, nil
 }
 
 func (t *training) run(ctx context.Context, data train.Data) (err error) {
@@ -338,7 +366,7 @@ func (t *training) statePath() string { return t.out + ".state" }
 // settings names everything that the result depends on.
 func (t *training) settings() string {
 	m := t.manifest
-	text, _ := json.Marshal([]any{m.Made, m.Architecture, m.Init, m.Seed, m.Optimiser, m.Data, t.cfg.Steps, t.cfg.BatchSize, t.cfg.Rate, tokenize.VocabHash})
+	text, _ := json.Marshal([]any{m.Made, m.Architecture, m.Init, m.Seed, m.Optimiser, m.Objectives, m.Data, t.cfg.Steps, t.cfg.BatchSize, t.cfg.Rate, tokenize.VocabHash})
 	return string(text)
 }
 

@@ -66,9 +66,9 @@ func TestJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []datasets.Leak{
-		{Event: 0, Address: 0x60001000, Size: 64, Kind: datasets.Lost},
-		{Event: 6, Address: 0x60002000, Size: 64, Kind: datasets.Lost}, // its record of the second scan
-		{Event: 14, Address: 0x60003000, Size: 64, Kind: datasets.Lost},
+		{Event: 0, Address: 0x60001000, Size: 64, Kind: datasets.Lost, Cause: 1},
+		{Event: 6, Address: 0x60002000, Size: 64, Kind: datasets.Lost, Cause: 1}, // its record of the second scan
+		{Event: 14, Address: 0x60003000, Size: 64, Kind: datasets.Lost, Cause: 1},
 	}
 	if labels.Class != datasets.Leaky || labels.Events != 15 || !reflect.DeepEqual(labels.Leaks, want) {
 		t.Errorf("labels %+v, want 15 events and %+v", labels, want)

@@ -172,6 +172,7 @@ func (t *Truth) match(src ingest.Source) (*datasets.LogLabels, error) {
 	}
 	labels := &datasets.LogLabels{Class: datasets.Clean}
 	var leaks []datasets.Leak
+	causes := map[string]int{} // by place
 	labelled := map[int]bool{}
 	for e, err := range src.Events() {
 		if err != nil {
@@ -196,7 +197,10 @@ func (t *Truth) match(src ingest.Source) (*datasets.LogLabels, error) {
 		s.Leaked++
 		if !labelled[i] {
 			labelled[i] = true
-			leaks = append(leaks, datasets.Leak{Event: e.Seq, Address: o.Address, Size: e.Size, Kind: datasets.Lost})
+			if causes[o.Place] == 0 {
+				causes[o.Place] = len(causes) + 1
+			}
+			leaks = append(leaks, datasets.Leak{Event: e.Seq, Address: o.Address, Size: e.Size, Kind: datasets.Lost, Cause: causes[o.Place]})
 		}
 	}
 	t.countUnseen()

@@ -134,7 +134,9 @@ type Scorer struct {
 	Sites map[string]float64
 	// Blocks has the probability by address; nil judges sites alone.
 	Blocks map[uint64]float64
-	// Err is what Score returns, if it is not nil.
+	// Odds are the log-odds of a sequence; nil says 0 of each.
+	Odds func(*tokenize.Sequence) float64
+	// Err is what Score and LogOdds return, if it is not nil.
 	Err error
 	// Calls has the number of views of each call.
 	Calls []int
@@ -156,4 +158,15 @@ func (s *Scorer) Score(_ context.Context, views []*tokenize.View) (sites []float
 		blocks = append(blocks, b)
 	}
 	return sites, blocks, s.Err
+}
+
+// LogOdds implements detect.Explainer.
+func (s *Scorer) LogOdds(_ context.Context, _ *tokenize.Scene, seqs []*tokenize.Sequence) ([]float64, error) {
+	odds := make([]float64, len(seqs))
+	for i := range seqs {
+		if s.Odds != nil {
+			odds[i] = s.Odds(seqs[i])
+		}
+	}
+	return odds, s.Err
 }

@@ -48,9 +48,50 @@ func (t *Text) Finding(f *detect.Finding) error {
 	for _, why := range f.Why {
 		fmt.Fprintf(t.w, "      - %s\n", printable(why))
 	}
-	fmt.Fprintf(t.w, "      %s\n", moments(f.First, f.Last))
+	if on := mattered(f.Attribution); on != "" {
+		fmt.Fprintf(t.w, "      rests on %s\n", on)
+	}
+	fmt.Fprintf(t.w, "      %s\n", when(f))
 	t.addresses(f)
 	return t.w.Flush()
+}
+
+// mattered names the first things without which the odds of a leak were lower by a
+// third or more.
+func mattered(effects []detect.Effect) string {
+	const shown, least = 3, 0.4
+	var on []string
+	for _, e := range effects[:min(len(effects), shown)] {
+		if e.Effect >= least {
+			on = append(on, fmt.Sprintf("%s (P %.3f without)", e.What, e.Without))
+		}
+	}
+	return strings.Join(on, ", ")
+}
+
+// when tells since when the blocks of a leak are there and how fast they became
+// more, of other findings where in the log they are.
+func when(f *detect.Finding) string {
+	if !f.Leak || f.Run.Class != ingest.Events {
+		return moments(f.First, f.Last)
+	}
+	at := func(p detect.Place) string {
+		if p.Time == 0 {
+			return fmt.Sprintf("line %d", p.Line)
+		}
+		return fmt.Sprintf("line %d at %.2f s", p.Line, p.Time.Seconds())
+	}
+	s := fmt.Sprintf("since event %d, %s", f.First.Event, at(f.First))
+	if f.First != f.Last {
+		s += ", up to " + at(f.Last)
+	}
+	if f.Rate != nil {
+		s += "; about " + Bytes(int64(f.Rate.BytesPerMillionEvents)) + " per million events"
+	}
+	if f.Rate != nil && f.Rate.BytesPerHour > 0 {
+		s += ", " + Bytes(int64(f.Rate.BytesPerHour)) + " per hour"
+	}
+	return s
 }
 
 // moments tells where in the log two blocks were allocated.
@@ -101,7 +142,15 @@ func (t *Text) Summary(s *detect.Summary) error {
 	if s.Cut < s.Events {
 		fmt.Fprintf(t.w, " of %d", s.Events)
 	}
-	fmt.Fprintf(t.w, " (threshold %.3f, model %s, compared with %s)\n", s.Threshold, s.Model, number(s.ReferenceRuns, "clean run"))
+	fmt.Fprintf(t.w, " (threshold %.3f", s.Threshold)
+	if s.Leaks > 0 {
+		fmt.Fprintf(t.w, ": expected precision %.3f, false alarms %.1f", 1-s.FalseAlarms/float64(s.Leaks), s.FalseAlarms)
+	}
+	compared := "no clean run known"
+	if s.ReferenceRuns > 0 {
+		compared = "compared with " + number(s.ReferenceRuns, "clean run")
+	}
+	fmt.Fprintf(t.w, "; model %s, %s)\n", s.Model, compared)
 	return t.w.Flush()
 }
 
@@ -159,7 +208,10 @@ type finding struct {
 	Leaked      ingest.Amount `json:"leaked"`
 	First       detect.Place  `json:"first"`
 	Last        detect.Place  `json:"last"`
+	Rate        *detect.Rate  `json:"rate,omitempty"`
 	Why         []string      `json:"why"`
+
+	Attribution []detect.Effect `json:"attribution,omitempty"`
 }
 
 // frame is a frame's JSON form; what is not known is empty, 0 or "0x0".
@@ -177,7 +229,8 @@ type frame struct {
 func (j *JSONLines) Finding(f *detect.Finding) error {
 	head := finding{
 		Type: "finding", Log: f.Log, Site: f.Site, Frames: []frame{}, Probability: f.Probability, Leak: f.Leak,
-		Outstanding: f.Outstanding, Leaked: f.Leaked, First: f.First, Last: f.Last, Why: f.Why,
+		Outstanding: f.Outstanding, Leaked: f.Leaked, First: f.First, Last: f.Last, Rate: f.Rate, Why: f.Why,
+		Attribution: f.Attribution,
 	}
 	for _, fr := range f.Frames {
 		head.Frames = append(head.Frames, frame{fr.Function, fr.Module, fr.File, fr.Line, "0x" + strconv.FormatUint(fr.Address, 16), fr.Inlined})

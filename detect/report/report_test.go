@@ -12,11 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"leakformer/detect"
 	"leakformer/detect/detecttest"
 	"leakformer/detect/report"
 	"leakformer/ingest"
+	"leakformer/tokenize"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -34,12 +36,23 @@ func findings(t *testing.T, h detect.Handler, all bool) {
 		}
 	}
 	d := &detect.Detector{
-		Scorer:    &detecttest.Scorer{Sites: map[string]float64{"leak": 0.9876}},
-		Threshold: 0.5, Model: "fake", All: all, Warnings: []string{"a warning"},
+		Scorer:    &detecttest.Scorer{Sites: map[string]float64{"leak": 0.9876}, Odds: odds},
+		Threshold: 0.5, Model: "fake", All: all, Warnings: []string{"a warning"}, Explain: 5,
 	}
 	if _, err := d.Detect(context.Background(), l.Scene(t), h); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// odds speak for a leak the more live blocks there are.
+func odds(seq *tokenize.Sequence) float64 {
+	z := -2.0
+	for _, live := range seq.Live {
+		if live {
+			z += 0.5
+		}
+	}
+	return z
 }
 
 func TestGolden(t *testing.T) {
@@ -101,6 +114,31 @@ func TestJSONLinesContract(t *testing.T) {
 	}
 	if fmt.Sprint(types) != "[finding finding summary]" {
 		t.Errorf("lines %v", types)
+	}
+}
+
+// Of a leak the text says what it rests on, since when it is there and how fast it
+// grows, as far as that is known.
+func TestTextOfLeaks(t *testing.T) {
+	first, last := detect.Place{Event: 9, Line: 10, Time: 1500 * time.Millisecond}, detect.Place{Event: 90_000, Line: 90_001, Time: 2 * time.Hour}
+	first0, last0 := detect.Place{Event: 9, Line: 10}, detect.Place{Event: 90_000, Line: 90_001}
+	for _, c := range []struct {
+		f    detect.Finding
+		want string
+	}{
+		{detect.Finding{First: first, Last: last, Rate: &detect.Rate{BytesPerMillionEvents: 2 << 20, BytesPerHour: 90_000}},
+			"      since event 9, line 10 at 1.50 s, up to line 90001 at 7200.00 s; about 2.0 MiB per million events, 87.9 KiB per hour\n"},
+		{detect.Finding{First: first0, Last: last0, Rate: &detect.Rate{BytesPerMillionEvents: 100}},
+			"      since event 9, line 10, up to line 90001; about 100 B per million events\n"},
+		{detect.Finding{First: first0, Last: first0}, "      since event 9, line 10\n"},
+		{detect.Finding{Attribution: []detect.Effect{{What: "the clean runs", Effect: 2, Without: 0.25}, {What: "its call stack", Effect: 0.39, Without: 0.9}, {What: "its totals", Effect: -1, Without: 0.99}}},
+			"      rests on the clean runs (P 0.250 without)\n"},
+	} {
+		var b bytes.Buffer
+		c.f.Leak, c.f.Run, c.f.Why = true, &tokenize.Run{Class: ingest.Events}, []string{"why"}
+		if err := report.NewText(&b).Finding(&c.f); err != nil || !strings.Contains(b.String(), c.want) {
+			t.Errorf("%v: no %q in\n%s", err, c.want, b.String())
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // usual is the architecture that leakformer trains by default, over a vocabulary
 // of a few hundred ids.
-var usual = model.Config{Vocab: 600, Fields: 14, NextClasses: 32, Dropout: 0.1}
+var usual = model.Config{Vocab: 600, Fields: 14, NextClasses: 65, Dropout: 0.1}
 
 // The unit is a position: the Fields ids that describe one event.
 func benchmark(b *testing.B, c model.Config, threads int, each func(n *Net) error) {
@@ -48,7 +48,7 @@ const (
 
 func BenchmarkTrain(b *testing.B) {
 	c := usual.WithDefaults()
-	batch := labelled(random(1), c, batchSequences, batchLength)
+	batch := lifetimed(random(1), c, labelled(random(1), c, batchSequences, batchLength))
 	for i := range batch.Lengths {
 		batch.Lengths[i] = batchLength
 	}
@@ -61,7 +61,7 @@ func BenchmarkTrain(b *testing.B) {
 
 func BenchmarkTrainNextEvent(b *testing.B) {
 	c := usual.WithDefaults()
-	batch := following(random(1), c, batchSequences, batchLength)
+	batch := lifetimed(random(1), c, following(random(1), c, batchSequences, batchLength))
 	for i := range batch.Lengths {
 		batch.Lengths[i] = batchLength
 	}

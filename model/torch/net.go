@@ -39,7 +39,8 @@ type Options struct {
 
 // Net is a Transformer encoder with three heads: the logit that a site leaks,
 // read at position 0; at every position the logit that its block is leaked; and
-// the class of the next event. A Net is safe for concurrent use; Close it to free
+// the distribution of lifetimes: at a block's position that of the next block, at
+// position 0 that of the site. A Net is safe for concurrent use; Close it to free
 // its memory, which the garbage collector does not see.
 type Net struct {
 	config  model.Config
@@ -179,10 +180,11 @@ func (n *Net) Close() {
 var errClosed = errors.New("torch: the network is closed")
 
 // Step makes one step of the optimiser at the learning rate and returns the
-// loss before it: for a labelled batch the mean over sites plus BlockLoss times
-// the mean over blocks, each weighted; for a next-event batch the mean
-// cross-entropy of the next event, in nats. After an error the weights are what
-// they were.
+// loss before it, in nats: for a labelled batch the mean over sites plus BlockLoss
+// times the mean over blocks, each weighted; for a next-event batch the mean
+// negative log-likelihood of the next block's lifetime; to either is added the mean
+// divergence of the lifetimes of sites. Each counts as much as b.Weights says. After
+// an error the weights are what they were.
 func (n *Net) Step(b *train.Batch, rate float64) (loss float64, err error) {
 	if !(rate >= 0) || math.IsInf(rate, 0) {
 		return 0, fmt.Errorf("torch: learning rate %g", rate)
@@ -222,7 +224,7 @@ func (n *Net) gradient(b *train.Batch) (loss float64, gradient tensor, err error
 	}()
 	err = n.pool.run(len(parts), true, func(s *scope, i int) {
 		drop := newDropout(n.config.Dropout, n.seed, uint64(n.optimizer.steps), i)
-		sum := n.loss(s, parts[i], total, drop)
+		sum := n.loss(s, parts[i], total, b.Weights, drop)
 		losses[i] = s.number(sum)
 		gradients[i] = s.keep(s.gradient(sum, n.flat))
 	})
@@ -252,37 +254,51 @@ func (n *Net) cut(b *train.Batch) []*part {
 	return cut(b, n.part)
 }
 
-// loss is the share of the part in the loss of its batch.
-func (n *Net) loss(s *scope, p *part, total norm, drop *dropout) tensor {
+// loss is the share of the part in the loss of its batch, whose objectives weigh o.
+func (n *Net) loss(s *scope, p *part, total norm, o train.Objectives, drop *dropout) tensor {
 	w := n.layout.views(s, n.flat)
 	x := encode(s, n.config, w, p, drop)
+	var sum tensor
+	plus := func(loss tensor, weight float64) {
+		loss = s.times(loss, weight)
+		if sum != nil {
+			loss = s.add(sum, loss)
+		}
+		sum = loss
+	}
 	if total.next > 0 {
 		logits := s.linear(x, w["next.weight"], w["next.bias"])
-		sum := s.classLoss(logits, from(s, p.next, int64(len(p.next))))
-		return s.times(sum, 1/total.next)
+		plus(s.survivalLoss(logits, p, n.config.NextClasses), o.Survival/total.next)
 	}
-	var sum tensor
+	if total.lifetimes > 0 {
+		size := int64(p.b)
+		logits := s.linear(n.first(s, p, x), w["next.weight"], w["next.bias"])
+		plus(s.divergence(logits, from(s, p.lifetimes, size, int64(n.config.NextClasses))), o.Lifetimes/total.lifetimes)
+	}
+	if total.next > 0 {
+		return sum
+	}
 	site, block := n.heads(s, w, p, x)
 	if weights := divide(p.siteWeight, total.site); weights != nil {
-		sum = s.binaryLoss(site, from(s, p.site, int64(p.b)), from(s, weights, int64(p.b)))
+		plus(s.binaryLoss(site, from(s, p.site, int64(p.b)), from(s, weights, int64(p.b))), o.Leaks)
 	}
 	if weights := divide(p.blockWeight, total.block/n.options.BlockLoss); weights != nil {
 		size := int64(p.b * p.l)
-		blocks := s.binaryLoss(block, from(s, p.block, size), from(s, weights, size))
-		if sum != nil {
-			blocks = s.add(sum, blocks)
-		}
-		sum = blocks
+		plus(s.binaryLoss(block, from(s, p.block, size), from(s, weights, size)), o.Leaks)
 	}
 	return sum
+}
+
+// first is the encoder's result at position 0 of each sequence, [B, Dim].
+func (n *Net) first(s *scope, p *part, x tensor) tensor {
+	return s.selectAt(s.view(x, int64(p.b), int64(p.l), int64(n.config.Dim)), 1, 0)
 }
 
 // heads are the logits of the sites, [B], and of the blocks, [B·L], read from the
 // encoder's result.
 func (n *Net) heads(s *scope, w weights, p *part, x tensor) (site, block tensor) {
-	b, l, d := int64(p.b), int64(p.l), int64(n.config.Dim)
-	first := s.selectAt(s.view(x, b, l, d), 1, 0)
-	site = s.view(s.linear(first, w["site.weight"], w["site.bias"]), b)
+	b, l := int64(p.b), int64(p.l)
+	site = s.view(s.linear(n.first(s, p, x), w["site.weight"], w["site.bias"]), b)
 	return site, s.view(s.linear(x, w["block.weight"], w["block.bias"]), b*l)
 }
 

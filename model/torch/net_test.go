@@ -32,7 +32,7 @@ func newNet(t testing.TB, c model.Config, o Options) *Net {
 // labelled makes a batch of b sequences of up to l positions whose site leaks if
 // its first id is odd and whose blocks leak if theirs is.
 func labelled(random *rand.Rand, c model.Config, b, l int) *train.Batch {
-	batch := &train.Batch{B: b, L: l, F: c.Fields,
+	batch := &train.Batch{B: b, L: l, F: c.Fields, Weights: train.Objectives{Leaks: 1, Survival: 1, Lifetimes: 1},
 		Tokens: make([]int32, b*l*c.Fields), Lengths: make([]int32, b),
 		Site: make([]float32, b), SiteWeight: make([]float32, b),
 		Block: make([]float32, b*l), BlockWeight: make([]float32, b*l)}
@@ -58,7 +58,7 @@ func following(random *rand.Rand, c model.Config, b, l int) *train.Batch {
 	batch := labelled(random, c, b, l)
 	batch.Causal = true
 	batch.Site, batch.SiteWeight, batch.Block, batch.BlockWeight = nil, nil, nil, nil
-	batch.Next = make([]int32, b*l)
+	batch.Next, batch.Open = make([]int32, b*l), make([]bool, b*l)
 	for i := range batch.Next {
 		batch.Next[i] = -1
 		if i%l < int(batch.Lengths[i/l]) && random.IntN(4) > 0 {
@@ -113,6 +113,8 @@ func TestGradient(t *testing.T) {
 	for name, batch := range map[string]*train.Batch{
 		"labelled":   labelled(random(1), tiny, 9, 12),
 		"next event": following(random(2), tiny, 9, 12),
+		"lifetimes":  lifetimed(random(3), tiny, labelled(random(1), tiny, 9, 12)),
+		"censored":   lifetimed(random(3), tiny, following(random(2), tiny, 9, 12)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNet(t, tiny, Options{Seed: 3, Threads: 2, BlockLoss: 0.7})
@@ -169,7 +171,7 @@ func TestGradient(t *testing.T) {
 			}
 			// All but the heads of the other objective and, in both, a key's
 			// bias does nothing but its entry is shared with queries and values.
-			if want := len(n.layout.entries) - map[string]int{"labelled": 2, "next event": 4}[name]; used != want {
+			if want := len(n.layout.entries) - map[string]int{"labelled": 2, "next event": 4, "censored": 4}[name]; used != want {
 				t.Errorf("%d entries have a gradient, want %d", used, want)
 			}
 		})
@@ -474,6 +476,10 @@ func TestBadBatch(t *testing.T) {
 			*b = *following(random(1), tiny, 1, 1)
 			b.Next[0] = -1
 		}, "without targets", true},
+		{"not said what is open", func(b *train.Batch) { *b = *following(random(1), tiny, 2, 12); b.Open = nil }, "open lifetimes", true},
+		{"lifetimes of other classes", func(b *train.Batch) { b.Lifetimes = make([]float32, 4*4) }, "16 shares of lifetimes, want 5", true},
+		{"negative lifetimes", func(b *train.Batch) { lifetimed(random(1), tiny, b).Lifetimes[7] = -1 }, "lifetimes of -1 in sequence 1", true},
+		{"lifetimes that are no shares", func(b *train.Batch) { lifetimed(random(1), tiny, b).Lifetimes[9] = 1 }, "sequence 1 add up to 2", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			batch := labelled(random(1), tiny, 4, 12)

@@ -27,7 +27,9 @@ type part struct {
 	siteWeight  []float32
 	block       []float32
 	blockWeight []float32
-	next        []int64
+	next        []int32
+	open        []bool
+	lifetimes   []float32
 }
 
 // cut cuts a valid batch into parts, the longest sequences first.
@@ -55,9 +57,10 @@ func newPart(b *train.Batch, rows []int) *part {
 	p.siteWeight = pick(b.SiteWeight, rows, 1, 1)
 	p.block = pick(b.Block, rows, b.L, p.l)
 	p.blockWeight = pick(b.BlockWeight, rows, b.L, p.l)
-	for _, class := range pick(b.Next, rows, b.L, p.l) {
-		p.next = append(p.next, int64(class))
-	}
+	p.next = pick(b.Next, rows, b.L, p.l)
+	p.open = pick(b.Open, rows, b.L, p.l)
+	classes := len(b.Lifetimes) / b.B
+	p.lifetimes = pick(b.Lifetimes, rows, classes, classes)
 	return p
 }
 
@@ -111,17 +114,16 @@ func checkInput(c model.Config, b *train.Batch) error {
 	return nil
 }
 
-// A norm is what the sums of a batch's losses are divided by, so that the loss
-// is a mean whatever the parts.
-type norm struct{ site, block, next float64 }
+// A norm is the sums of weights by which those of a batch's losses are divided, so
+// that the loss is a mean whatever the parts.
+type norm struct{ site, block, next, lifetimes float64 }
 
 // newNorm checks the targets of b for the network of c and sums their weights.
 func newNorm(c model.Config, b *train.Batch) (n norm, err error) {
 	if (len(b.Site) > 0) == (len(b.Next) > 0) {
 		return n, fmt.Errorf("torch: a batch to learn from must have either site targets or next-event targets")
 	}
-	if len(b.Next) > 0 {
-		n.next, err = countClasses(c, b)
+	if n.next, n.lifetimes, err = countLifetimes(c, b); err != nil || len(b.Next) > 0 {
 		return n, err
 	}
 	if b.Causal {
@@ -152,29 +154,6 @@ func sumWeights(name string, targets, weights []float32) (sum float64, err error
 		sum += float64(w)
 	}
 	return sum, nil
-}
-
-func countClasses(c model.Config, b *train.Batch) (count float64, err error) {
-	if c.NextClasses == 0 {
-		return 0, fmt.Errorf("torch: a next-event batch, but the network has no classes of next events")
-	}
-	if !b.Causal {
-		return 0, fmt.Errorf("torch: a next-event batch must be causal, or the network sees what it is to predict")
-	}
-	for i, class := range b.Next {
-		switch {
-		case class < -1 || int(class) >= c.NextClasses:
-			return 0, fmt.Errorf("torch: next-event class %d, the network knows 0 to %d", class, c.NextClasses-1)
-		case class >= 0 && i%b.L >= int(b.Lengths[i/b.L]):
-			return 0, fmt.Errorf("torch: a next-event target in the padding of sequence %d", i/b.L)
-		case class >= 0:
-			count++
-		}
-	}
-	if count == 0 {
-		return 0, fmt.Errorf("torch: a next-event batch without targets")
-	}
-	return count, nil
 }
 
 // divide returns weights divided by total, nothing if there is no weight.

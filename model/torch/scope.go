@@ -231,6 +231,15 @@ func (s *scope) add(a, b tensor) tensor {
 	return s.do("add", func(out *tensor) { libtch.AtgAdd(out, a, b) })
 }
 
+func (s *scope) sub(a, b tensor) tensor {
+	return s.do("sub", func(out *tensor) { libtch.AtgSub(out, a, b) })
+}
+
+// sum adds up all elements.
+func (s *scope) sum(t tensor) tensor {
+	return s.do("sum", func(out *tensor) { libtch.AtgSum(out, t, kindFloat32) })
+}
+
 func (s *scope) mul(a, b tensor) tensor {
 	return s.do("mul", func(out *tensor) { libtch.AtgMul(out, a, b) })
 }
@@ -273,6 +282,15 @@ func (s *scope) softmax(t tensor) tensor {
 	return s.do("softmax", func(out *tensor) { libtch.AtgSoftmax(out, t, -1, -1) })
 }
 
+func (s *scope) logSoftmax(t tensor) tensor {
+	return s.do("log_softmax", func(out *tensor) { libtch.AtgLogSoftmax(out, t, -1, kindFloat32) })
+}
+
+// logSumExp is the logarithm of the sum of the exponentials of each row.
+func (s *scope) logSumExp(t tensor) tensor {
+	return s.do("logsumexp", func(out *tensor) { libtch.AtgLogsumexp(out, t, []int64{-1}, 1, 0) })
+}
+
 func (s *scope) gelu(t tensor) tensor {
 	return s.do("gelu", func(out *tensor) { libtch.AtgGeluExact(out, t) })
 }
@@ -302,14 +320,6 @@ const reductionSum = 2
 func (s *scope) binaryLoss(logits, targets, weights tensor) tensor {
 	return s.do("binary_cross_entropy_with_logits", func(out *tensor) {
 		libtch.AtgBinaryCrossEntropyWithLogits(out, logits, targets, weights, nil, reductionSum)
-	})
-}
-
-// classLoss is the sum of the cross-entropies of rows of logits and their
-// classes; class -1 is left out.
-func (s *scope) classLoss(logits, classes tensor) tensor {
-	return s.do("cross_entropy_loss", func(out *tensor) {
-		libtch.AtgCrossEntropyLoss(out, logits, classes, nil, reductionSum, -1, 0)
 	})
 }
 

@@ -62,7 +62,7 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			return nil, nil, err
 		}
 		for i, j := range chunk {
-			sites[j] = s.calibration(views[j]).Probability(float64(site[i]))
+			sites[j] = s.calibration(views[j].Scene).Probability(float64(site[i]))
 			shown := make([]float64, seqs[j].Len())
 			for pos := range shown {
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
@@ -74,12 +74,32 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 	return sites, blocks, nil
 }
 
+// LogOdds returns for each sequence the log-odds that its site leaks, by the network
+// alone: what the log itself calls lost is not looked at. It makes a Scorer one that
+// can be explained.
+func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tokenize.Sequence) ([]float64, error) {
+	var odds []float64
+	for chunk := range slices.Chunk(seqs, scoreBatch) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		site, _, err := s.net.Predict(train.NewBatch(chunk))
+		if err != nil {
+			return nil, err
+		}
+		for _, z := range site {
+			odds = append(odds, s.calibration(scene).LogOdds(float64(z)))
+		}
+	}
+	return odds, nil
+}
+
 // calibration is the one for this kind of log.
-func (s *Scorer) calibration(v *tokenize.View) model.Calibration {
+func (s *Scorer) calibration(scene *tokenize.Scene) model.Calibration {
 	switch {
-	case v.Scene.IsSeries():
+	case scene.IsSeries():
 		return s.manifest.SeriesCalibration
-	case v.Scene.IsReport():
+	case scene.IsReport():
 		return s.manifest.ReportCalibration
 	}
 	return s.manifest.Calibration

@@ -1,0 +1,152 @@
+package detect
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"leakformer/tokenize"
+)
+
+// An Explainer is a [Scorer] that also judges what is left of a site's sequence
+// when parts of it are taken away.
+type Explainer interface {
+	// LogOdds returns for each sequence the log of p/(1-p), where p is the
+	// probability that its site leaks, of a scene as this one. The sequences are
+	// not changed and not kept. It is called by one goroutine at a time.
+	LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tokenize.Sequence) ([]float64, error)
+}
+
+// An Effect says how much a verdict rests on one thing that the scorer read: what
+// it would be without it. Things that say the same stand in for each other, so
+// that effects do not add up.
+type Effect struct {
+	// What was taken away, in words.
+	What string `json:"what"`
+	// Block is where the block was allocated, if it is a single one.
+	Block *Place `json:"block,omitempty"`
+	// Effect is by how much the log-odds of a leak were lower without it; negative
+	// where it spoke against a leak.
+	Effect float64 `json:"effect"`
+	// Without is the probability without it.
+	Without float64 `json:"probability_without"`
+	// Parts are the single things that have the largest effects by themselves.
+	Parts []Effect `json:"parts,omitempty"`
+}
+
+// maxParts is how many parts of an effect are kept.
+const maxParts = 8
+
+// attribute finds out what the verdict on a site rests on, largest effect first.
+// It is nil where the log itself says that blocks are lost: the verdict is the log's.
+//
+// Note: attention weights would cost nothing, but say what was looked at, not what
+// it changed.
+func attribute(ctx context.Context, e Explainer, c *candidate) ([]Effect, error) {
+	if slices.ContainsFunc(c.view.Live, c.view.Scene.Lost) {
+		return nil, nil
+	}
+	seq := tokenize.Tokenize(c.view)
+	groups := c.groups(seq)
+	seqs := []*tokenize.Sequence{seq}
+	for _, g := range groups {
+		seqs = append(seqs, g.without)
+		for _, pos := range g.positions {
+			seqs = append(seqs, seq.Without(pos))
+		}
+	}
+	odds, err := e.LogOdds(ctx, c.view.Scene, seqs)
+	if err != nil {
+		return nil, fmt.Errorf("explaining %s: %w", c.view.Scene.Run.Name, err)
+	}
+	if len(odds) != len(seqs) {
+		return nil, fmt.Errorf("the scorer judged %d sequences, not %d", len(odds), len(seqs))
+	}
+	all, rest := odds[0], odds[1:]
+	var out []Effect
+	for _, g := range groups {
+		whole := newEffect(g.what, all, rest[0])
+		rest = rest[1:]
+		for i, pos := range g.positions {
+			part := newEffect(g.names[i], all, rest[i])
+			if b := seq.Blocks[pos]; b >= 0 {
+				at := place(c.view.Scene.Run, b)
+				part.Block = &at
+			}
+			whole.Parts = append(whole.Parts, part)
+		}
+		rest = rest[len(g.positions):]
+		slices.SortStableFunc(whole.Parts, func(a, b Effect) int { return cmp.Compare(math.Abs(b.Effect), math.Abs(a.Effect)) })
+		whole.Parts = whole.Parts[:min(len(whole.Parts), maxParts)]
+		out = append(out, whole)
+	}
+	slices.SortStableFunc(out, func(a, b Effect) int { return cmp.Compare(b.Effect, a.Effect) })
+	return out, nil
+}
+
+func newEffect(what string, all, without float64) Effect {
+	return Effect{What: what, Effect: all - without, Without: 1 / (1 + math.Exp(-without))}
+}
+
+// group is something that a sequence tells at one or more positions.
+type group struct {
+	what string
+	// without is the sequence that does not tell it.
+	without *tokenize.Sequence
+	// positions that are worth a look one by one, and their names.
+	positions []int
+	names     []string
+}
+
+// groups are the things that the sequence of a site tells.
+func (c *candidate) groups(seq *tokenize.Sequence) []group {
+	named := map[string]int{}
+	var out []group
+	add := func(what, name string, pos int) {
+		i, ok := named[what]
+		if !ok {
+			i = len(out)
+			named[what] = i
+			out = append(out, group{what: what})
+		}
+		out[i].positions, out[i].names = append(out[i].positions, pos), append(out[i].names, name)
+	}
+	ages, frames := 0, 0
+	for pos := range seq.Len() {
+		switch part := seq.Part(pos); part {
+		case tokenize.Totals:
+			add("its totals", "", pos)
+		case tokenize.Frame:
+			add("its call stack", c.view.Scene.Run.Sites[c.view.Site].Frames[frames].Function, pos)
+			frames++
+		case tokenize.Age:
+			add("the number of old blocks", fmt.Sprintf("blocks %d or more events old", tokenize.AgeAt(ages)), pos)
+			ages++
+		case tokenize.FreedBlock:
+			add("the freed blocks", "freed block", pos)
+		case tokenize.LiveBlock, tokenize.Entry:
+			if _, meant := slices.BinarySearch(c.blocks, seq.Blocks[pos]); meant {
+				add("the leaked blocks", "leaked block", pos)
+			} else {
+				add("the other outstanding blocks", "outstanding block", pos)
+			}
+		case tokenize.Look:
+			add("the snapshots", "snapshot", pos)
+		}
+	}
+	for i := range out {
+		g := &out[i]
+		g.without = seq.Without(g.positions...)
+		if len(g.positions) == 1 {
+			g.positions, g.names = nil, nil
+		}
+	}
+	if s := c.view.Scene; s.Reference.Runs() > 0 {
+		alone := *s
+		alone.Reference = nil
+		out = append(out, group{what: "the clean runs", without: tokenize.Tokenize(alone.View(c.view.Site))})
+	}
+	return out
+}
