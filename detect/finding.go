@@ -78,7 +78,7 @@ func (c *candidate) finding(threshold float64) *Finding {
 	}
 	if c.leak {
 		f.Leaked = amount(run, c.blocks)
-		f.Rate = rate(v.Scene, c.blocks)
+		f.Rate = rate(v, c.blocks)
 	}
 	return f
 }

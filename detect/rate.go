@@ -11,7 +11,10 @@ import (
 // birth of the first leaked block to that of the last. It assumes that the leak is
 // steady, and that what was judged leaked is; a burst does not count for much.
 type Rate struct {
-	BytesPerMillionEvents float64 `json:"bytes_per_million_events"`
+	// BytesPerMillionEvents is 0 in a series of snapshots, BytesPerSnapshot in a
+	// log of events.
+	BytesPerMillionEvents float64 `json:"bytes_per_million_events,omitempty"`
+	BytesPerSnapshot      float64 `json:"bytes_per_snapshot,omitempty"`
 	// BytesPerHour is 0 where the log has no clock, or the first and the last
 	// block are less than a minute apart.
 	BytesPerHour float64 `json:"bytes_per_hour,omitempty"`
@@ -27,10 +30,19 @@ const (
 	ratePoints = 33
 )
 
-// rate is the rate of the blocks of a leak, in order of birth. It is nil in logs
+// rate is the rate of a leak at a site, from its blocks in order of birth, or from
+// what the snapshots show.
+func rate(v *tokenize.View, blocks []int32) *Rate {
+	if v.Scene.IsSeries() {
+		return newCourse(v.Scene.Run, v.Site).rate()
+	}
+	return blockRate(v.Scene, blocks)
+}
+
+// blockRate is the rate of the blocks of a leak, in order of birth. It is nil in logs
 // without events, for too few blocks or events, for blocks that came in a few
 // bursts, and where the leak has paused for longer than it lasted.
-func rate(s *tokenize.Scene, blocks []int32) *Rate {
+func blockRate(s *tokenize.Scene, blocks []int32) *Rate {
 	if s.IsReport() || len(blocks) < rateBlocks {
 		return nil
 	}
@@ -55,7 +67,7 @@ func rate(s *tokenize.Scene, blocks []int32) *Rate {
 func slope(run *tokenize.Run, blocks []int32, at func(*tokenize.Block) float64) float64 {
 	first, last := at(&run.Blocks[blocks[0]]), at(&run.Blocks[blocks[len(blocks)-1]])
 	n := min(len(blocks), ratePoints)
-	var xs, ys, slopes []float64
+	var xs, ys []float64
 	bytes, next := 0.0, 0
 	for k := range n {
 		x := first + (last-first)*float64(k)/float64(n-1)
@@ -63,12 +75,25 @@ func slope(run *tokenize.Run, blocks []int32, at func(*tokenize.Block) float64) 
 			bytes += float64(run.Blocks[blocks[next]].Size)
 			next++
 		}
-		for i := range xs {
-			slopes = append(slopes, (bytes-ys[i])/(x-xs[i]))
-		}
 		xs, ys = append(xs, x), append(ys, bytes)
 	}
-	slices.Sort(slopes)
+	return typicalSlope(xs, ys)
+}
+
+// typicalSlope is the median of the slopes between all pairs of points, x rising.
+func typicalSlope(xs, ys []float64) float64 {
+	var slopes []float64
+	for j := range xs {
+		for i := range j {
+			if xs[i] < xs[j] {
+				slopes = append(slopes, (ys[j]-ys[i])/(xs[j]-xs[i]))
+			}
+		}
+	}
 	m := len(slopes)
+	if m == 0 {
+		return 0
+	}
+	slices.Sort(slopes)
 	return (slopes[(m-1)/2] + slopes[m/2]) / 2
 }

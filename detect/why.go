@@ -232,7 +232,10 @@ func reported(c *candidate) []reason {
 				count(a.Blocks, "block"), count(a.Bytes, "byte"), ingest.Loss(loss), meaning[loss])})
 		}
 	}
-	if run.Class == ingest.Snapshots {
+	switch {
+	case run.Class == ingest.Snapshots:
+		rs = append(newCourse(run, c.view.Site).reasons(), reason{1, fmt.Sprintf("%s now", count(by[ingest.NotJudged].Blocks, "block"))})
+	case scans > 1:
 		rs = append(rs, reason{2, fmt.Sprintf("seen in up to %s in a row", count(int64(scans), "scan"))})
 	}
 	if p := c.view.Ref; p != nil {

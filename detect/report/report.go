@@ -73,7 +73,7 @@ func mattered(effects []detect.Effect) string {
 // more, of other findings where in the log they are.
 func when(f *detect.Finding) string {
 	if !f.Leak || f.Run.Class != ingest.Events {
-		return moments(f.First, f.Last)
+		return moments(f.First, f.Last) + pace(f.Rate)
 	}
 	at := func(p detect.Place) string {
 		if p.Time == 0 {
@@ -85,11 +85,20 @@ func when(f *detect.Finding) string {
 	if f.First != f.Last {
 		s += ", up to " + at(f.Last)
 	}
-	if f.Rate != nil {
-		s += "; about " + Bytes(int64(f.Rate.BytesPerMillionEvents)) + " per million events"
+	return s + pace(f.Rate)
+}
+
+// pace tells a rate; "" where there is none.
+func pace(r *detect.Rate) string {
+	if r == nil {
+		return ""
 	}
-	if f.Rate != nil && f.Rate.BytesPerHour > 0 {
-		s += ", " + Bytes(int64(f.Rate.BytesPerHour)) + " per hour"
+	s := "; about " + Bytes(int64(r.BytesPerMillionEvents)) + " per million events"
+	if r.BytesPerSnapshot > 0 {
+		s = "; about " + Bytes(int64(r.BytesPerSnapshot)) + " more in each snapshot"
+	}
+	if r.BytesPerHour > 0 {
+		s += ", " + Bytes(int64(r.BytesPerHour)) + " per hour"
 	}
 	return s
 }
