@@ -26,6 +26,8 @@ type Truth struct {
 	// sites are the leaking sites of labels that name no blocks, by their index
 	// in Run.Sites, with the number of leaked blocks; 0 is not known.
 	sites map[int]int64
+	// bySite says that single blocks cannot be judged, also where no site leaks.
+	bySite bool
 	// causes are those of a site's leaked entries that have a known one.
 	causes map[int][]int
 }
@@ -126,7 +128,7 @@ func sameFrames(site []ingest.Frame, label []datasets.Frame) bool {
 }
 
 // ByBlock reports whether the truth is known for single blocks, not for sites alone.
-func (t *Truth) ByBlock() bool { return len(t.sites) == 0 }
+func (t *Truth) ByBlock() bool { return len(t.sites) == 0 && !t.bySite }
 
 // Leaked reports whether a block is leaked when cut events have happened: its free
 // would have stood before the next event.
@@ -170,7 +172,7 @@ func (t *Truth) first(v *tokenize.View) uint32 {
 // AsSeries is the truth of a scene's sites, where snapshots of it are judged: see
 // [tokenize.Scene.AsSeries].
 func (t *Truth) AsSeries(s *tokenize.Scene) *Truth {
-	out := &Truth{sites: map[int]int64{}}
+	out := &Truth{sites: map[int]int64{}, bySite: true}
 	for i, since := range t.since {
 		if b := &s.Run.Blocks[i]; since <= s.Cut && s.Live(i) {
 			out.sites[int(b.Site)] += int64(b.Count)
