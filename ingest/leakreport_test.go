@@ -166,7 +166,7 @@ func TestLeakReportRefused(t *testing.T) {
 		{"<valgrindoutput><protocolversion>3</protocolversion>", "XML protocol \"3\" is not supported"},
 		{"<valgrindoutput>\n<protocolversion>4</protocolversion>\n<protocoltool>helgrind</protocoltool>", "log:3: the report is of Valgrind's tool \"helgrind\""},
 	} {
-		events, _, err := readText(t, "auto", c.log)
+		events, _, err := readText(t, "memcheck-xml", c.log)
 		var syntax *ingest.SyntaxError
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, &syntax) || len(events) != 0 {
 			t.Errorf("error %v, want %s", err, c.want)

@@ -118,6 +118,8 @@ type FormatError struct {
 	Msg  string
 	// Unknown says that no format was named, and none fits.
 	Unknown bool
+
+	refused bool // of a format that is known
 }
 
 func (e *FormatError) Error() string { return e.File + ": " + e.Msg }
