@@ -122,6 +122,11 @@ var formats = []Format{
 		Produce: "#define _CRTDBG_MAP_ALLOC; _CrtSetDbgFlag(_CRTDBG_ALLOC_MEM_DF | _CRTDBG_LEAK_CHECK_DF)",
 		sniff:   sniffCRT, read: readCRT,
 	},
+	{
+		Name: "ltrace", Title: "library calls of a program; sees few of those of its libraries", Class: Events,
+		Produce: "ltrace -f -ttt -i -e 'malloc+calloc+realloc+reallocarray+memalign+aligned_alloc+valloc+free+_Zn*+_Zd*' -o LOG PROGRAM",
+		sniff:   sniffLtrace, read: readLtrace,
+	},
 }
 
 // Formats lists what can be read, in the order of detection.
