@@ -25,6 +25,9 @@ func SeriesKey(name string) string {
 	}
 	isNumber := func(c rune) bool { return c >= '0' && c <= '9' }
 	end := strings.LastIndexFunc(base, isNumber) + 1
+	if end == 0 {
+		return name
+	}
 	begin := strings.LastIndexFunc(base[:end], func(c rune) bool { return !isNumber(c) }) + 1
 	return dir + base[:begin] + "#" + base[end:]
 }
