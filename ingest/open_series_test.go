@@ -152,7 +152,7 @@ func TestOpenSeriesRefuses(t *testing.T) {
 	}{
 		{nil, "a series of snapshots needs a file", true},
 		{[]string{"testdata/memcheck/kinds.log", "testdata/memcheck/fork.log"},
-			"testdata/memcheck/fork.log: is no snapshot (its format is memcheck): it is a log by itself and no part of a series", true},
+			"testdata/memcheck/fork.log (memcheck) is a log by itself and no part of a series", true},
 		{[]string{"testdata/massif/grow.out", "testdata/pprof-text/go.txt"},
 			"testdata/pprof-text/go.txt: is of format pprof-text, but the series began with massif: score them apart", false},
 		{[]string{"testdata/pprof-text/go.txt", gone}, "no such file or directory", gone < "testdata"},
@@ -225,6 +225,18 @@ func TestSeriesKey(t *testing.T) {
 		if got := ingest.SeriesKey(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
+	}
+}
+
+func TestGroupSeries(t *testing.T) {
+	got := ingest.GroupSeries([]string{"b.10.heap", "a/jeprof.7.1.f.heap", "leak.log", "b.2.heap", "a/jeprof.8.0.f.heap", "a/jeprof.7.0.i0.heap"})
+	want := [][]string{{"b.2.heap", "b.10.heap"}, {"a/jeprof.7.0.i0.heap", "a/jeprof.7.1.f.heap"}, {"leak.log"}, {"a/jeprof.8.0.f.heap"}}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	src, err := ingest.OpenSeries([]string{"testdata/memcheck/kinds.log"}, ingest.Options{})
+	if !errors.Is(err, ingest.ErrNoSeries) {
+		t.Errorf("%v, %v", src, err)
 	}
 }
 
