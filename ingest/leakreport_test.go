@@ -469,6 +469,16 @@ func TestKmemleakScans(t *testing.T) {
 			t.Errorf("%q: %v, %d events, %s", log, err, len(events), src.Report().Format)
 		}
 	}
+	// A last scan without suspects: those of the scans before it are gone.
+	for log, want := range map[string]int64{
+		"# kmemleak scan 1\n" + a + b + "# kmemleak scan 2\n":                        0,
+		"# kmemleak scan 1\n" + a + b + "# kmemleak scan 2\n# kmemleak scan 3\n" + a: 1,
+	} {
+		_, src, err := readText(t, "kmemleak", log)
+		if r := src.Report(); err != nil || r.Outstanding.Blocks != want || r.LastEmpty != (want == 0) || r.Class != ingest.Snapshots {
+			t.Errorf("%v, %+v outstanding, last scan empty: %v, class %s, want %d blocks", err, r.Outstanding, r.LastEmpty, r.Class, want)
+		}
+	}
 	// What the kernel log told stands in the file too, once.
 	log := strings.ReplaceAll("\n"+strings.TrimSuffix(a+b, "\n"), "\n", "\n[   12.5] kmemleak: ") + "\n"
 	events, src, err := readText(t, "kmemleak", log+"[   12.6] kmemleak: 2 new suspected memory leaks\n"+a+b+c)

@@ -77,6 +77,9 @@ type Report struct {
 	AllocatedBytes int64 `json:"allocated_bytes"`
 	// Outstanding is what is live at the end (of a series: in its last scan).
 	Outstanding Amount `json:"outstanding"`
+	// LastEmpty says that the last scan of a series shows nothing: all that the
+	// scans before it show is gone.
+	LastEmpty bool `json:"last_empty,omitempty"`
 	// Sites is the number of different allocation call stacks.
 	Sites int `json:"sites"`
 
