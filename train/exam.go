@@ -48,6 +48,21 @@ func newReportExam(samples []*sample, seed uint64) *exam {
 	return x
 }
 
+// newBlindExam is an exam on every fourth of the same scenes, as of a program of
+// which no clean run is known.
+func newBlindExam(samples []*sample, seed uint64) *exam {
+	x := &exam{}
+	n := 0
+	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
+		if n++; n%4 == 0 {
+			sc.Reference = nil
+			x.addScene(rng, sc)
+		}
+		return nil
+	})
+	return x
+}
+
 // addScene adds the sites of a scene that leak, and some of those that do not.
 func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene) {
 	cases(rng, sc, examSites, true, func(c Case) error {
@@ -151,6 +166,15 @@ func (x *exam) calibration(a *answers) Calibration {
 		leak[i] = e.leak
 	}
 	return calibrate(a.sites, leak, x.weights)
+}
+
+// calibrated fits the probabilities of sites to the learner's answers.
+func (x *exam) calibrated(learner Learner, batch int) (Calibration, error) {
+	a, err := x.predict(learner, batch)
+	if err != nil {
+		return Calibration{}, err
+	}
+	return x.calibration(a), nil
 }
 
 // finish calibrates the learner and chooses its threshold.

@@ -130,10 +130,11 @@ type Result struct {
 	// Calibration turns the learner's logits of sites into probabilities,
 	// BlockCalibration those of blocks; Threshold is the probability from which
 	// on a site is called a leak; ReportCalibration stands for Calibration where a
-	// report lists only what a leak checker suspects. All were fitted on the runs
-	// held out.
-	Calibration, BlockCalibration, ReportCalibration Calibration
-	Threshold                                        float64
+	// report lists only what a leak checker suspects, BlindCalibration where there
+	// is no clean run to compare with. All were fitted on the runs held out.
+	Calibration, BlockCalibration, ReportCalibration, BlindCalibration Calibration
+
+	Threshold float64
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them
@@ -177,12 +178,12 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err != nil {
 		return nil, err
 	}
-	reports := newReportExam(sp.valid, cfg.Seed)
-	answers, err := reports.predict(learner, cfg.BatchSize)
-	if err != nil {
+	if res.ReportCalibration, err = newReportExam(sp.valid, cfg.Seed).calibrated(learner, cfg.BatchSize); err != nil {
 		return nil, err
 	}
-	res.ReportCalibration = reports.calibration(answers)
+	if res.BlindCalibration, err = newBlindExam(sp.valid, cfg.Seed).calibrated(learner, cfg.BatchSize); err != nil {
+		return nil, err
+	}
 	res.Steps, res.Judgements = st.Step, st.Judgements
 	res.Valid = len(sp.valid)
 	res.Train = len(data.Clean) + len(data.Labelled) - res.Valid
