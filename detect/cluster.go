@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"cmp"
 	"path"
+	"slices"
 	"strconv"
 
 	"leakformer/ingest"
@@ -64,6 +66,54 @@ func (g Grouping) Groups(sites []*tokenize.Site) []int {
 		out[i] = number
 	}
 	return out
+}
+
+// Group is the findings that are likely one leak: see [Grouping].
+type Group struct {
+	// Number counts the groups from 1, in the order of their first findings.
+	Number int
+	// Findings of the group, and the entries of the log that they mean: blocks,
+	// or records of a report.
+	Findings, Entries int
+	// Outstanding and Leaked are those of the findings together.
+	Outstanding, Leaked ingest.Amount
+}
+
+// intoGroups puts candidates into groups, in the order of their rank. All sites of the
+// run take part, so that a group does not depend on what is listed. Entries of a
+// report follow the first of their group: there it is the group that counts.
+func intoGroups(run *tokenize.Run, ranked []*candidate) {
+	sites := make([]*tokenize.Site, len(run.Sites))
+	for i := range sites {
+		sites[i] = &run.Sites[i]
+	}
+	numbers := Grouping{}.Groups(sites)
+	groups := map[int]*Group{}
+	for _, c := range ranked {
+		n := numbers[c.view.Site]
+		if groups[n] == nil {
+			groups[n] = &Group{Number: len(groups) + 1}
+		}
+		c.group = groups[n]
+		c.group.add(c)
+	}
+	if run.Class != ingest.Events {
+		slices.SortStableFunc(ranked, func(a, b *candidate) int { return cmp.Compare(a.group.Number, b.group.Number) })
+	}
+}
+
+func (g *Group) add(c *candidate) {
+	run := c.view.Scene.Run
+	g.Findings++
+	g.Entries += len(c.blocks)
+	g.Outstanding = plus(g.Outstanding, amount(run, c.view.Live))
+	if c.leak {
+		g.Leaked = plus(g.Leaked, amount(run, c.blocks))
+	}
+}
+
+func plus(a, b ingest.Amount) ingest.Amount {
+	return ingest.Amount{Blocks: a.Blocks + b.Blocks, Bytes: a.Bytes + b.Bytes}
 }
 
 // callPath is what the innermost frames of a site are called, at most so many. Each

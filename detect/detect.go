@@ -136,7 +136,7 @@ type Detector struct {
 
 // Detect scores the sites of a scene and hands the findings to h, the most
 // probable first and among equals the one with more bytes, and then the summary,
-// which it returns too.
+// which it returns too. Findings on a report come group by group.
 func (d *Detector) Detect(ctx context.Context, scene *tokenize.Scene, h Handler) (*Summary, error) {
 	if !(d.Threshold >= 0 && d.Threshold <= 1) {
 		return nil, fmt.Errorf("threshold %v: want a probability, 0 to 1", d.Threshold)
@@ -152,6 +152,7 @@ func (d *Detector) Detect(ctx context.Context, scene *tokenize.Scene, h Handler)
 	slices.SortStableFunc(found, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(b.probability, a.probability), cmp.Compare(b.bytes(), a.bytes()))
 	})
+	intoGroups(scene.Run, found)
 	explainer, _ := d.Scorer.(Explainer)
 	for i, c := range found {
 		f := c.finding(sum.Threshold)
@@ -230,6 +231,7 @@ type candidate struct {
 	// blocks index Run.Blocks: those judged leaked, or all outstanding ones;
 	// suspects are those that would be judged leaked.
 	blocks, suspects []int32
+	group            *Group
 }
 
 func (c *candidate) bytes() int64 { return amount(c.view.Scene.Run, c.blocks).Bytes }

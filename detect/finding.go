@@ -34,6 +34,8 @@ type Finding struct {
 	// leak those judged leaked, else all outstanding ones. They index Run.Blocks.
 	Blocks []int32
 	Run    *tokenize.Run
+	// Group is the findings that are likely the same leak, this one among them.
+	Group *Group
 	// First and Last are the births of the first and the last of Blocks.
 	First, Last Place
 	// Rate is how fast the leak grows; nil where there is too little to tell.
@@ -72,7 +74,7 @@ func (c *candidate) finding(threshold float64) *Finding {
 	f := &Finding{
 		Log: run.Name, Site: run.Sites[v.Site].Label, Frames: run.Sites[v.Site].Frames,
 		Probability: c.probability, Leak: c.leak,
-		Outstanding: amount(run, v.Live), Blocks: c.blocks, Run: run,
+		Outstanding: amount(run, v.Live), Blocks: c.blocks, Run: run, Group: c.group,
 		First: place(run, c.blocks[0]), Last: place(run, c.blocks[len(c.blocks)-1]),
 		Why: why(c, threshold),
 	}

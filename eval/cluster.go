@@ -106,15 +106,13 @@ func agreement(s *tokenize.Scene, t *Truth, by detect.Grouping) (a Agreement) {
 	if s.Run.Class == ingest.Events || len(t.causes) == 0 {
 		return a
 	}
-	var index []int
 	var sites []*tokenize.Site
-	s.Views(func(v *tokenize.View) bool {
-		index, sites = append(index, v.Site), append(sites, &s.Run.Sites[v.Site])
-		return true
-	})
+	for i := range s.Run.Sites {
+		sites = append(sites, &s.Run.Sites[i])
+	}
 	var found, causes []int
 	for i, group := range by.Groups(sites) {
-		for _, c := range t.causes[index[i]] {
+		for _, c := range t.causes[i] {
 			found, causes = append(found, group), append(causes, c)
 		}
 	}

@@ -227,6 +227,12 @@ func (d *decoder) outstanding(e Event) bool {
 	return d.emit(e)
 }
 
+// emptyEnd notes that the last scan of a series shows nothing.
+func (d *decoder) emptyEnd() {
+	d.report.LastEmpty = true
+	d.report.Outstanding = Amount{}
+}
+
 // oracle records the log's own check and warns where it fails.
 func (d *decoder) oracle(name, expected, got string) {
 	o := &Oracle{Name: name, Expected: expected, Got: got, OK: expected == got}

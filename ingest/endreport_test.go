@@ -56,6 +56,7 @@ func TestEndReportSamples(t *testing.T) {
 // Bad records: each gives exactly this error, and the record behind it is read.
 func TestEndReportBadLines(t *testing.T) {
 	const goodPoint = "{\"dhatFileVersion\":2,\"mode\":\"heap\",\"bklt\":true,\n\"pps\":[{\"tb\":9,\"tbk\":2,\"eb\":8,\"ebk\":1,\"fs\":[1]}\n],\n\"ftbl\":[\"[root]\"\n,\"0x10: f (f.c:1)\"]}"
+	const goodBlock = "{1} normal block at 0x20, 8 bytes long.\nObject dump complete.\n"
 	const goodLeak = "Direct leak of 8 byte(s) in 1 object(s) allocated from:\n    #0 0x10 in f /f.c:1\n\n"
 	for _, c := range []struct{ name, format, log, want string }{
 		{"no number", "lsan", "Direct leak of many byte(s) in 1 object(s) allocated from:\n" + goodLeak,
@@ -70,6 +71,12 @@ func TestEndReportBadLines(t *testing.T) {
 			`log:2: call stack entry not understood: "#0 0x1z in g"`},
 		{"object too large", "lsan", goodLeak[:len(goodLeak)-1] + "\nObjects leaked above:\n0x20 (9 bytes)\n0x30 (8 bytes)\n",
 			`log:5: object of 9 bytes, where the leak has 8 bytes in 1 objects left`},
+		{"no size", "crt", "{9} normal block at 0x10, many bytes long.\n" + goodBlock, `log:1: block not understood: "{9} normal block at 0x10, many bytes long."`},
+		{"unknown kind", "crt", "{9} lost block at 0x10, 9 bytes long.\n" + goodBlock, `log:1: block not understood: "{9} lost block at 0x10, 9 bytes long."`},
+		{"no number", "crt", "a.c(3) : {x} normal block at 0x10, 9 bytes long.\n" + goodBlock,
+			`log:1: block not understood: "a.c(3) : {x} normal block at 0x10, 9 bytes long."`},
+		{"size out of range", "crt", "{9} normal block at 0x10, 281474976710657 bytes long.\n" + goodBlock,
+			`log:1: block not understood: "{9} normal block at 0x10, 281474976710657 bytes long."`},
 		{"more at the end than in all", "dhat", strings.Replace(goodPoint, "\n]", "\n,{\"tb\":8,\"tbk\":1,\"eb\":9,\"ebk\":1,\"fs\":[1]}]", 1),
 			`log:3: 9 bytes in 1 blocks at the end of 8 bytes in 1 blocks`},
 		{"blocks without end", "dhat", strings.Replace(goodPoint, "\n]", "\n,{\"eb\":9,\"ebk\":9223372036854775807,\"fs\":[1]}]", 1),
@@ -247,3 +254,5 @@ func TestDHATRefused(t *testing.T) {
 }
 
 func FuzzDHAT(f *testing.F) { fuzzReader(f, "dhat") }
+
+func FuzzCRT(f *testing.F) { fuzzReader(f, "crt") }

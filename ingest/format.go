@@ -117,17 +117,30 @@ var formats = []Format{
 		Produce: "for stat in tracemalloc.take_snapshot().statistics('lineno'): print(stat)",
 		sniff:   sniffTracemalloc, read: readTracemalloc,
 	},
+	{
+		Name: "crt", Title: "dump of the debug heap of Microsoft's C runtime", Class: EndReport,
+		Produce: "#define _CRTDBG_MAP_ALLOC; _CrtSetDbgFlag(_CRTDBG_ALLOC_MEM_DF | _CRTDBG_LEAK_CHECK_DF)",
+		sniff:   sniffCRT, read: readCRT,
+	},
+	{
+		Name: "ltrace", Title: "library calls of a program; sees few of those of its libraries", Class: Events,
+		Produce: "ltrace -f -ttt -i -e 'malloc+calloc+realloc+reallocarray+memalign+aligned_alloc+valloc+free+_Zn*+_Zd*' -o LOG PROGRAM",
+		sniff:   sniffLtrace, read: readLtrace,
+	},
 }
 
 // Formats lists what can be read, in the order of detection.
 func Formats() []Format { return append([]Format(nil), formats...) }
 
+// named reports whether the name of a format is one, and does not ask to detect it.
+func named(name string) bool { return name != "" && name != "auto" }
+
 // choose finds the format by name, or by looking at the head of the file.
 func choose(file string, head []byte, name string) (*Format, error) {
-	if len(bytes.TrimSpace(head)) == 0 {
+	if len(head) == 0 || !named(name) && len(bytes.TrimSpace(head)) == 0 {
 		return nil, &FormatError{File: file, Msg: "is empty: no log to read"}
 	}
-	if name != "" && name != "auto" {
+	if named(name) {
 		var names []string
 		for i := range formats {
 			if formats[i].Name == name {
@@ -136,6 +149,9 @@ func choose(file string, head []byte, name string) (*Format, error) {
 			names = append(names, formats[i].Name)
 		}
 		return nil, fmt.Errorf("unknown format %q: use auto or one of %s", name, strings.Join(names, ", "))
+	}
+	if err := refuse(file, head); err != nil {
+		return nil, err
 	}
 	var why []string
 	for i := range formats {

@@ -194,9 +194,9 @@ func TestFtraceWaitsForFew(t *testing.T) {
 	}
 }
 
-// told is what two prints of one trace have in common: all but addresses, which are
+// printed is what two prints of one trace have in common: all but addresses, which are
 // hashed in one of them, and the last digits of times.
-func told(t *testing.T, file string) []string {
+func printed(t *testing.T, file string) []string {
 	t.Helper()
 	src, err := ingest.Open(filepath.Join("testdata", file), ingest.Options{})
 	if err != nil {
@@ -225,7 +225,7 @@ func TestKmemPrintsAgree(t *testing.T) {
 		{"ftrace/stacks-cut.txt", "ftrace/trace-cmd-stacks.txt", 25},
 		{"perf-kmem/stacks.txt", "perf-kmem/fields.txt", 15},
 	} {
-		a, b := told(t, c.a), told(t, c.b)
+		a, b := printed(t, c.a), printed(t, c.b)
 		n := min(len(a), len(b)) - 1 // the last may lack its call stack
 		if n < c.least || !slices.Equal(a[:n], b[:n]) {
 			for i := range n {

@@ -166,7 +166,7 @@ func TestLeakReportRefused(t *testing.T) {
 		{"<valgrindoutput><protocolversion>3</protocolversion>", "XML protocol \"3\" is not supported"},
 		{"<valgrindoutput>\n<protocolversion>4</protocolversion>\n<protocoltool>helgrind</protocoltool>", "log:3: the report is of Valgrind's tool \"helgrind\""},
 	} {
-		events, _, err := readText(t, "auto", c.log)
+		events, _, err := readText(t, "memcheck-xml", c.log)
 		var syntax *ingest.SyntaxError
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, &syntax) || len(events) != 0 {
 			t.Errorf("error %v, want %s", err, c.want)
@@ -467,6 +467,16 @@ func TestKmemleakScans(t *testing.T) {
 	for _, log := range []string{"# kmemleak scan 1\n# kmemleak scan 2\n", "[    1.204411] kmemleak: Kernel memory leak detector initialized (mem pool available: 13907)\n"} {
 		if events, src, err := readText(t, "auto", log); err != nil || len(events) != 0 || src.Report().Format != "kmemleak" {
 			t.Errorf("%q: %v, %d events, %s", log, err, len(events), src.Report().Format)
+		}
+	}
+	// A last scan without suspects: those of the scans before it are gone.
+	for log, want := range map[string]int64{
+		"# kmemleak scan 1\n" + a + b + "# kmemleak scan 2\n":                        0,
+		"# kmemleak scan 1\n" + a + b + "# kmemleak scan 2\n# kmemleak scan 3\n" + a: 1,
+	} {
+		_, src, err := readText(t, "kmemleak", log)
+		if r := src.Report(); err != nil || r.Outstanding.Blocks != want || r.LastEmpty != (want == 0) || r.Class != ingest.Snapshots {
+			t.Errorf("%v, %+v outstanding, last scan empty: %v, class %s, want %d blocks", err, r.Outstanding, r.LastEmpty, r.Class, want)
 		}
 	}
 	// What the kernel log told stands in the file too, once.

@@ -33,9 +33,11 @@ func newLines(r io.Reader) *lines {
 	return &lines{r: bufio.NewReaderSize(r, peekSize)}
 }
 
-// peek returns up to peekSize bytes from the front without consuming them.
-func (l *lines) peek() ([]byte, error) {
-	head, err := l.r.Peek(peekSize)
+// peek returns bytes from the front without consuming them: it waits for size, up to
+// peekSize, or the end.
+func (l *lines) peek(size int) ([]byte, error) {
+	_, err := l.r.Peek(size)
+	head, _ := l.r.Peek(l.r.Buffered())
 	if len(head) > 0 || err == io.EOF {
 		return head, nil
 	}

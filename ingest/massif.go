@@ -181,6 +181,10 @@ func (r *massif) number(key string, n int64) bool {
 
 // tree takes the line that says whether a tree follows.
 func (r *massif) tree(kind []byte) bool {
+	if r.complete {
+		// Its head is missing.
+		r.now, r.bytes, r.at = -1, 0, Event{Line: r.d.lines.n, Count: 1}
+	}
 	switch string(kind) {
 	case "empty":
 		r.complete = true

@@ -32,7 +32,8 @@ func Open(path string, opts Options) (Source, error) {
 }
 
 // NewSource reads a log from r, which the Source closes if it is an io.Closer.
-// It reads the first bytes at once, to find out the compression and the format.
+// It reads the first bytes at once, to find out the compression and the format; it
+// never seeks, so that r can be a pipe.
 // The name stands in messages and in the report.
 func NewSource(name string, r io.Reader, opts Options) (Source, error) {
 	in := &input{r: r}
@@ -41,7 +42,11 @@ func NewSource(name string, r io.Reader, opts Options) (Source, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	ls := newLines(plain)
-	head, err := ls.peek()
+	size := peekSize
+	if named(opts.Format) {
+		size = 1 // A log that is still being written may not have more yet.
+	}
+	head, err := ls.peek(size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, in.explain(err))
 	}

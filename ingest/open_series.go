@@ -25,8 +25,32 @@ func SeriesKey(name string) string {
 	}
 	isNumber := func(c rune) bool { return c >= '0' && c <= '9' }
 	end := strings.LastIndexFunc(base, isNumber) + 1
+	if end == 0 {
+		return name
+	}
 	begin := strings.LastIndexFunc(base[:end], func(c rune) bool { return !isNumber(c) }) + 1
 	return dir + base[:begin] + "#" + base[end:]
+}
+
+// GroupSeries puts together the names with one [SeriesKey], each group in the order of
+// [CompareNames], the groups in the order of their first names in the list.
+func GroupSeries(names []string) [][]string {
+	var groups [][]string
+	index := map[string]int{}
+	for _, name := range names {
+		key := SeriesKey(name)
+		i, ok := index[key]
+		if !ok {
+			i = len(groups)
+			index[key] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], name)
+	}
+	for _, g := range groups {
+		slices.SortStableFunc(g, CompareNames)
+	}
+	return groups
 }
 
 // isDumpKind reports whether s is what jemalloc calls the reason of a dump: by
@@ -64,6 +88,9 @@ func cutNumber(s string) (number, rest string) {
 	return strings.TrimLeft(s[:i], "0"), s[i:]
 }
 
+// ErrNoSeries is the error of [OpenSeries] for files that are no snapshots.
+var ErrNoSeries = errors.New("is a log by itself and no part of a series")
+
 // OpenSeries opens files of one snapshot format as one run: its scans are the
 // snapshots of the files in the order of [CompareNames], all with one table of
 // stacks. The times of day that the files tell become times since the first. An
@@ -71,6 +98,8 @@ func cutNumber(s string) (number, rest string) {
 //
 // The files are opened one after the other while events are read. All are of the
 // format of the first: a file of another one ends the events with a *FormatError.
+// If that format is none of snapshots, the error is [ErrNoSeries]: each file is then
+// a log by itself.
 func OpenSeries(names []string, opts Options) (Source, error) {
 	if len(names) == 0 {
 		return nil, errors.New("a series of snapshots needs a file")
@@ -84,7 +113,7 @@ func OpenSeries(names []string, opts Options) (Source, error) {
 	r := first.Report()
 	if r.Class != Snapshots {
 		first.Close()
-		return nil, &FormatError{File: names[0], Msg: fmt.Sprintf("is no snapshot (its format is %s): it is a log by itself and no part of a series", r.Format)}
+		return nil, fmt.Errorf("%s (%s) %w", names[0], r.Format, ErrNoSeries)
 	}
 	s := &fileSeries{names: names, opts: opts, next: first.(*logSource), stacks: first.Stacks(), sites: map[StackID]struct{}{}, said: map[string]bool{}}
 	s.report = Report{Name: names[0], Format: r.Format, Class: Snapshots, Clock: NoClock}

@@ -17,7 +17,7 @@ import (
 // Bounds of a profile: it is read as a whole. One of a large service has some
 // megabytes and tens of thousands of parts.
 const (
-	maxProfile      = 64 << 20
+	maxProfile      = 32 << 20
 	maxProfileParts = 2 << 20
 )
 

@@ -77,6 +77,9 @@ type Report struct {
 	AllocatedBytes int64 `json:"allocated_bytes"`
 	// Outstanding is what is live at the end (of a series: in its last scan).
 	Outstanding Amount `json:"outstanding"`
+	// LastEmpty says that the last scan of a series shows nothing: all that the
+	// scans before it show is gone.
+	LastEmpty bool `json:"last_empty,omitempty"`
 	// Sites is the number of different allocation call stacks.
 	Sites int `json:"sites"`
 
@@ -118,6 +121,8 @@ type FormatError struct {
 	Msg  string
 	// Unknown says that no format was named, and none fits.
 	Unknown bool
+
+	refused bool // of a format that is known
 }
 
 func (e *FormatError) Error() string { return e.File + ": " + e.Msg }

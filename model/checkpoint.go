@@ -35,7 +35,10 @@ type Manifest struct {
 	BlockCalibration  Calibration `json:"block_calibration"`
 	ReportCalibration Calibration `json:"report_calibration"`
 	SeriesCalibration Calibration `json:"series_calibration"`
-	Threshold         float64     `json:"threshold"`
+	// BlindCalibration is for sites of event logs with no clean run to compare
+	// with; nil in older models, which take them for more certain than they are.
+	BlindCalibration *Calibration `json:"blind_calibration,omitempty"`
+	Threshold        float64      `json:"threshold"`
 	// Seed, Steps, Threads and Optimiser repeat the training.
 	Seed      uint64 `json:"seed"`
 	Steps     int    `json:"steps"`

@@ -263,8 +263,11 @@ func (l *loader) finish(report *ingest.Report) {
 	if r.Class != ingest.Events {
 		for _, o := range l.scans {
 			next := sort.Search(len(l.scanned), func(i int) bool { return l.scanned[i].scan > o.scan })
-			if next < len(l.scanned) {
+			switch {
+			case next < len(l.scanned):
 				r.Blocks[o.block].Died = l.scanned[next].seq
+			case report.LastEmpty:
+				r.Blocks[o.block].Died = r.Events - 1
 			}
 		}
 	}

@@ -384,4 +384,10 @@ func TestScans(t *testing.T) {
 	if b := run.Blocks[0]; b.Scans != 3 || b.Died != Alive {
 		t.Errorf("an object of all three scans has %d, died at %d", b.Scans, b.Died)
 	}
+	f.report.LastEmpty = true
+	run = mustLoad(t, f)
+	(&Scene{Run: run, Cut: run.Events}).Views(func(v *View) bool {
+		t.Errorf("%d objects are live though the last scan shows none", len(v.Live))
+		return false
+	})
 }

@@ -42,6 +42,12 @@ func newExam(samples []*sample, seed uint64, as func(*rand.Rand, *tokenize.Scene
 // asEvents is for logs that show every event.
 func asEvents(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene { return sc }
 
+// asBlind is for logs of a program of which no clean run is known.
+func asBlind(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
+	sc.Reference = nil
+	return sc
+}
+
 // addScene adds the sites of a scene that leak, and some of those that do not.
 func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene) {
 	cases(rng, sc, examSites, true, func(c Case) error {
@@ -147,7 +153,7 @@ func (x *exam) calibration(a *answers) Calibration {
 	return calibrate(a.sites, leak, x.weights)
 }
 
-// calibrated fits the probabilities of sites to what the learner says.
+// calibrated fits the probabilities of sites to the learner's answers.
 func (x *exam) calibrated(learner Learner, batch int) (Calibration, error) {
 	a, err := x.predict(learner, batch)
 	if err != nil {

@@ -131,9 +131,11 @@ type Result struct {
 	// BlockCalibration those of blocks; Threshold is the probability from which
 	// on a site is called a leak; ReportCalibration stands for Calibration where a
 	// report lists only what a leak checker suspects, SeriesCalibration where there
-	// are snapshots only. All were fitted on the runs held out.
-	Calibration, BlockCalibration, ReportCalibration, SeriesCalibration Calibration
-	Threshold                                                           float64
+	// are snapshots only, BlindCalibration where there is no clean run to compare
+	// with. All were fitted on the runs held out.
+	Calibration, BlockCalibration, ReportCalibration, SeriesCalibration, BlindCalibration Calibration
+
+	Threshold float64
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them
@@ -177,11 +179,13 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err != nil {
 		return nil, err
 	}
-	if res.ReportCalibration, err = newExam(sp.valid, cfg.Seed, asReport).calibrated(learner, cfg.BatchSize); err != nil {
-		return nil, err
-	}
-	if res.SeriesCalibration, err = newExam(sp.valid, cfg.Seed, asSeries).calibrated(learner, cfg.BatchSize); err != nil {
-		return nil, err
+	for _, c := range []struct {
+		as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene
+		to *Calibration
+	}{{asReport, &res.ReportCalibration}, {asSeries, &res.SeriesCalibration}, {asBlind, &res.BlindCalibration}} {
+		if *c.to, err = newExam(sp.valid, cfg.Seed, c.as).calibrated(learner, cfg.BatchSize); err != nil {
+			return nil, err
+		}
 	}
 	res.Steps, res.Judgements = st.Step, st.Judgements
 	res.Valid = len(sp.valid)

@@ -182,6 +182,53 @@ func TestRunLearnsFromCleanRuns(t *testing.T) {
 	}
 }
 
+// Sites with nothing to compare with have probabilities of their own: as many leak
+// as they say.
+func TestBlindCalibration(t *testing.T) {
+	cfg, err := quick.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp, err := newSplit(servers(t, 5), cfg.Holdout, cfg.Seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newBag()
+	res, err := Run(context.Background(), quick, servers(t, 5), g, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := func(x *exam) (n int) {
+		for _, e := range x.examples {
+			for pos := range e.seq.Len() {
+				// Of a program without clean runs it says only that there are none.
+				if e.seq.Part(pos) == tokenize.CleanRuns && e.seq.Tokens[pos*tokenize.Fields+2] != 0 {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	blind, known := newExam(sp.valid, cfg.Seed, asBlind), newExam(sp.valid, cfg.Seed, asEvents)
+	if n, all := compared(blind), compared(known); n > 0 || all != len(known.examples) {
+		t.Errorf("%d of %d sites are compared with clean runs, and %d of %d", n, len(blind.examples), all, len(known.examples))
+	}
+	a, err := blind.predict(g, cfg.BatchSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, leak := 0.0, 0.0
+	for i, e := range blind.examples {
+		said += blind.weights[i] * res.BlindCalibration.Probability(a.sites[i])
+		if e.leak {
+			leak += blind.weights[i]
+		}
+	}
+	if leak < 50 || math.Abs(said/leak-1) > 0.02 || res.BlindCalibration == res.Calibration {
+		t.Errorf("%.1f sites are said to leak, %v do", said, leak)
+	}
+}
+
 // With labels that mean nothing, the precision falls to the share of positives.
 func TestShuffledLabelsTeachNothing(t *testing.T) {
 	sp, err := newSplit(servers(t, 5), 0.15, 1)

@@ -304,6 +304,8 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 	}
 	m.Calibration, m.BlockCalibration = model.Calibration(res.Calibration), model.Calibration(res.BlockCalibration)
 	m.ReportCalibration, m.SeriesCalibration = model.Calibration(res.ReportCalibration), model.Calibration(res.SeriesCalibration)
+	blind := model.Calibration(res.BlindCalibration)
+	m.BlindCalibration = &blind
 	var err error
 	if m.Validation, err = json.Marshal(res.Best); err != nil {
 		return err

@@ -21,9 +21,13 @@ import (
 
 // Text is a handler that writes a ranked table for people: a line for each
 // finding, with its reasons and its first addresses below.
+//
+// Of a report it shows each group of findings once: the rank, the reasons and the
+// addresses are those of the first of them.
 type Text struct {
-	w    *bufio.Writer
-	rank int
+	w     *bufio.Writer
+	rank  int
+	group *detect.Group // of the finding before
 }
 
 // NewText returns a handler that writes to w.
@@ -37,14 +41,16 @@ const row = "%4s  %5s  %-7s  %22s  %22s  %s\n"
 
 // Finding writes one row and what belongs to it.
 func (t *Text) Finding(f *detect.Finding) error {
+	again := f.Group != nil && f.Group == t.group && f.Run.Class != ingest.Events
+	t.group = f.Group
+	if again {
+		fmt.Fprint(t.w, line("+", f))
+		return t.w.Flush()
+	}
 	if t.rank++; t.rank == 1 {
 		fmt.Fprintf(t.w, row, "rank", "P", "verdict", "leaked", "outstanding", "allocation site")
 	}
-	verdict, leaked := "normal", "-"
-	if f.Leak {
-		verdict, leaked = "LEAK", Amount(f.Leaked)
-	}
-	fmt.Fprintf(t.w, row, strconv.Itoa(t.rank), strconv.FormatFloat(f.Probability, 'f', 3, 64), verdict, leaked, Amount(f.Outstanding), printable(f.Site))
+	fmt.Fprint(t.w, line(strconv.Itoa(t.rank), f))
 	for _, why := range f.Why {
 		fmt.Fprintf(t.w, "      - %s\n", printable(why))
 	}
@@ -53,7 +59,32 @@ func (t *Text) Finding(f *detect.Finding) error {
 	}
 	fmt.Fprintf(t.w, "      %s\n", when(f))
 	t.addresses(f)
+	if g := f.Group; g != nil && g.Findings > 1 {
+		fmt.Fprintf(t.w, "      group %d: %s\n", g.Number, members(g))
+	}
 	return t.w.Flush()
+}
+
+// line writes a finding's row; rank is "+" for more of the group before.
+func line(rank string, f *detect.Finding) string {
+	verdict, leaked := "normal", "-"
+	if f.Leak {
+		verdict, leaked = "LEAK", Amount(f.Leaked)
+	}
+	return fmt.Sprintf(row, rank, strconv.FormatFloat(f.Probability, 'f', 3, 64), verdict, leaked, Amount(f.Outstanding), printable(f.Site))
+}
+
+// members tells what belongs to a group.
+func members(g *detect.Group) string {
+	entries := number(g.Entries, "entry")
+	if g.Entries != 1 {
+		entries = strconv.Itoa(g.Entries) + " entries"
+	}
+	s := number(g.Findings, "site") + ", " + entries + ", "
+	if g.Leaked.Blocks > 0 {
+		return s + Amount(g.Leaked) + " leaked"
+	}
+	return s + Amount(g.Outstanding) + " outstanding"
 }
 
 // mattered names the first things without which the odds of a leak were lower by a
@@ -215,6 +246,7 @@ type finding struct {
 	Leak        bool          `json:"leak"`
 	Outstanding ingest.Amount `json:"outstanding"`
 	Leaked      ingest.Amount `json:"leaked"`
+	Group       int           `json:"group,omitempty"` // findings of one number are likely one leak
 	First       detect.Place  `json:"first"`
 	Last        detect.Place  `json:"last"`
 	Rate        *detect.Rate  `json:"rate,omitempty"`
@@ -240,6 +272,9 @@ func (j *JSONLines) Finding(f *detect.Finding) error {
 		Type: "finding", Log: f.Log, Site: f.Site, Frames: []frame{}, Probability: f.Probability, Leak: f.Leak,
 		Outstanding: f.Outstanding, Leaked: f.Leaked, First: f.First, Last: f.Last, Rate: f.Rate, Why: f.Why,
 		Attribution: f.Attribution,
+	}
+	if f.Group != nil {
+		head.Group = f.Group.Number
 	}
 	for _, fr := range f.Frames {
 		head.Frames = append(head.Frames, frame{fr.Function, fr.Module, fr.File, fr.Line, "0x" + strconv.FormatUint(fr.Address, 16), fr.Inlined})

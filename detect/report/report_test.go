@@ -55,14 +55,51 @@ func odds(seq *tokenize.Sequence) float64 {
 	return z
 }
 
+// groups runs a detector on a log in which one leak comes from two callers and is
+// not the only one.
+func groups(t *testing.T, l *detecttest.Log, add func(site string, blocks, size int64), h detect.Handler) {
+	t.Helper()
+	add("copy<parse<main", 3, 300)
+	add("push<main", 5, 500)
+	add("copy<reload<main", 2, 100)
+	add("init<copy<reload", 1, 50)
+	d := &detect.Detector{Scorer: &detecttest.Scorer{Sites: map[string]float64{"copy": 0.9, "push": 0.8}}, Threshold: 0.5, Model: "fake", All: true}
+	if _, err := d.Detect(context.Background(), l.Scene(t), h); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// groupsOfReport has the groups in a report, where each stands once.
+func groupsOfReport(t *testing.T, h detect.Handler) {
+	l := detecttest.NewReport("logs/app.report", "app")
+	groups(t, l, func(site string, blocks, size int64) { l.Outstanding(site, blocks, size, ingest.Definite) }, h)
+}
+
+// groupsOfEvents has them in an event log, where each finding keeps its rank.
+func groupsOfEvents(t *testing.T, h detect.Handler) {
+	l := detecttest.NewLog("logs/app.log", "app")
+	groups(t, l, func(site string, blocks, size int64) {
+		for range blocks {
+			l.Alloc(site, size/blocks)
+		}
+	}, h)
+}
+
 func TestGolden(t *testing.T) {
-	for name, handler := range map[string]func(*bytes.Buffer) detect.Handler{
-		"text":  func(b *bytes.Buffer) detect.Handler { return report.NewText(b) },
-		"jsonl": func(b *bytes.Buffer) detect.Handler { return report.NewJSONLines(b) },
+	all := func(t *testing.T, h detect.Handler) { findings(t, h, true) }
+	text := func(b *bytes.Buffer) detect.Handler { return report.NewText(b) }
+	for name, c := range map[string]struct {
+		run     func(*testing.T, detect.Handler)
+		handler func(*bytes.Buffer) detect.Handler
+	}{
+		"findings.text":  {all, text},
+		"findings.jsonl": {all, func(b *bytes.Buffer) detect.Handler { return report.NewJSONLines(b) }},
+		"groups.report":  {groupsOfReport, text},
+		"groups.events":  {groupsOfEvents, text},
 	} {
 		var b bytes.Buffer
-		findings(t, handler(&b), true)
-		file := filepath.Join("testdata", "findings."+name)
+		c.run(t, c.handler(&b))
+		file := filepath.Join("testdata", name)
 		if *update {
 			if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 				t.Fatal(err)
@@ -92,6 +129,7 @@ func TestJSONLinesContract(t *testing.T) {
 			Leak        *bool
 			Outstanding *ingest.Amount
 			Leaked      *ingest.Amount
+			Group       int
 			Addresses   []string
 			Why         []string
 		}
@@ -102,7 +140,7 @@ func TestJSONLinesContract(t *testing.T) {
 		if o.Type != "finding" {
 			continue
 		}
-		if o.Log == nil || o.Site == nil || o.Probability == nil || o.Leak == nil || o.Leaked == nil || len(o.Why) == 0 ||
+		if o.Log == nil || o.Site == nil || o.Probability == nil || o.Leak == nil || o.Leaked == nil || o.Group == 0 || len(o.Why) == 0 ||
 			int64(len(o.Addresses)) != o.Outstanding.Blocks || len(o.Frames) != 2 || o.Frames[0].Address == nil {
 			t.Errorf("a member is missing in %s", s.Bytes())
 		}

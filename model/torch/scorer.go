@@ -94,13 +94,15 @@ func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tok
 	return odds, nil
 }
 
-// calibration is the one for this kind of log.
+// calibration is the one for this kind of log, and of what it is compared with.
 func (s *Scorer) calibration(scene *tokenize.Scene) model.Calibration {
-	switch {
+	switch blind := s.manifest.BlindCalibration; {
 	case scene.IsSeries():
 		return s.manifest.SeriesCalibration
 	case scene.IsReport():
 		return s.manifest.ReportCalibration
+	case blind != nil && scene.Reference.Runs() == 0:
+		return *blind
 	}
 	return s.manifest.Calibration
 }

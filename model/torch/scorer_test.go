@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -103,6 +104,46 @@ func TestScorer(t *testing.T) {
 	stop()
 	if _, _, err := s.Score(stopped, vs); err != context.Canceled {
 		t.Errorf("a stopped scoring returns %v", err)
+	}
+}
+
+// What is judged without clean runs, and what is left of a sequence, has the
+// probability that the checkpoint says.
+func TestScorerCalibration(t *testing.T) {
+	l := &listed{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Events}}
+	for i := range int64(300) {
+		l.events = append(l.events, ingest.Event{Op: ingest.Alloc, Seq: i, Block: i, Addr: uint64(i + 1), Size: 8, Count: 1, Stack: l.site("a")})
+	}
+	v := views(t, l)[0]
+	known := *v.Scene
+	known.Reference = tokenize.Reference{tokenize.NewHistory(known.Run)}
+	score := func(c *model.Checkpoint, v *tokenize.View) (p, odds float64) {
+		s, err := NewScorer(c, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ps, _, err := s.Score(context.Background(), []*tokenize.View{v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		zs, err := s.LogOdds(context.Background(), v.Scene, []*tokenize.Sequence{tokenize.Tokenize(v), tokenize.Tokenize(v).Without(0, 1, 2)})
+		if err != nil || len(zs) != 2 || zs[0] == zs[1] {
+			t.Fatalf("log-odds %v: %v", zs, err)
+		}
+		return ps[0], zs[0]
+	}
+	old, both := randomCheckpoint(t), randomCheckpoint(t)
+	both.Manifest.BlindCalibration = &model.Calibration{A: 0.5, B: -1}
+	for _, c := range []struct {
+		view *tokenize.View
+		a, b float64
+	}{{v, 0.5, -1}, {known.View(0), 1, 0}} {
+		_, z := score(old, c.view)
+		p, odds := score(both, c.view)
+		if want := c.a*z + c.b; math.Abs(odds-want) > 1e-5 || math.Abs(p-1/(1+math.Exp(-want))) > 1e-5 {
+			t.Errorf("log-odds %v, probability %v of the logit %v: want %v", odds, p, z, want)
+		}
 	}
 }
 
