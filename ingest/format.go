@@ -16,6 +16,9 @@ type Format struct {
 	// Produce is the command that makes such a log.
 	Produce string
 
+	// perProcess: the process ids of its events tell heaps apart, and not only who
+	// allocated.
+	perProcess bool
 	// sniff looks at the first bytes of a file (after decompression) and returns
 	// "" if they are of this format, else why not.
 	sniff func(head []byte) string
@@ -35,7 +38,7 @@ var formats = []Format{
 	{
 		Name: "gdb", Title: "allocator calls at gdb's breakpoints, by a script that comes along", Class: Events,
 		Produce: "leakformer formats --gdb-script > allocations.py; gdb -q -batch -x allocations.py --args PROGRAM",
-		sniff:   sniffGDB, read: readGDB,
+		sniff:   sniffGDB, read: readGDB, perProcess: true,
 	},
 	{
 		Name: "mtrace", Title: "glibc's trace of allocator calls", Class: Events,
@@ -65,7 +68,7 @@ var formats = []Format{
 	{
 		Name: "memcheck-xml", Title: "Valgrind memcheck report, XML", Class: EndReport,
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --xml=yes --xml-file=memcheck.%p.xml PROGRAM",
-		sniff:   sniffMemcheckXML, read: readMemcheckXML,
+		sniff:   sniffMemcheckXML, read: readMemcheckXML, perProcess: true,
 	},
 	{
 		Name: "dhat", Title: "heap profile of DHAT, of Valgrind or Rust's dhat crate", Class: EndReport,
@@ -90,17 +93,17 @@ var formats = []Format{
 	{
 		Name: "trace-malloc", Title: "Valgrind's trace of allocator calls", Class: Events,
 		Produce: "valgrind --trace-malloc=yes --time-stamp=yes --log-file=trace.%p.log PROGRAM",
-		sniff:   sniffTraceMalloc, read: readTraceMalloc,
+		sniff:   sniffTraceMalloc, read: readTraceMalloc, perProcess: true,
 	},
 	{
 		Name: "memcheck", Title: "Valgrind memcheck report, text", Class: EndReport,
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --log-file=memcheck.%p.log PROGRAM",
-		sniff:   sniffMemcheck, read: readMemcheck,
+		sniff:   sniffMemcheck, read: readMemcheck, perProcess: true,
 	},
 	{
 		Name: "lsan", Title: "report of LeakSanitizer or AddressSanitizer", Class: EndReport,
 		Produce: "cc -g -fsanitize=address ... && ASAN_OPTIONS=detect_leaks=1 ./PROGRAM 2>leaks.log",
-		sniff:   sniffLSan, read: readLSan,
+		sniff:   sniffLSan, read: readLSan, perProcess: true,
 	},
 	{
 		Name: "memray", Title: "what memray transform csv writes", Class: EndReport,
