@@ -130,6 +130,46 @@ var formats = []Format{
 		Produce: "ltrace -f -ttt -i -e 'malloc+calloc+realloc+reallocarray+memalign+aligned_alloc+valloc+free+_Zn*+_Zd*' -o LOG PROGRAM",
 		sniff:   sniffLtrace, read: readLtrace,
 	},
+	{
+		Name: "bcc-memleak", Title: "outstanding allocations by stack, at intervals, of bcc's or libbpf-tools' memleak", Class: Snapshots,
+		Produce: "memleak -p PID 10 > LOG",
+		sniff:   sniffBccMemleak, read: readBccMemleak,
+	},
+	{
+		Name: "bcc-memleak-trace", Title: "calls of the allocator, as bcc's memleak -t prints them", Class: Events,
+		Produce: "memleak -p PID -t > LOG",
+		sniff:   sniffBccTrace, read: readBccTrace,
+	},
+	{
+		Name: "page-owner", Title: "pages of the Linux kernel with who allocated them, also sorted or by stack", Class: EndReport,
+		Produce: "cat /sys/kernel/debug/page_owner > LOG",
+		sniff:   sniffPageOwner, read: readPageOwner,
+	},
+	{
+		Name: "slabinfo", Title: "caches of the Linux kernel's objects, a series of copies of /proc/slabinfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/slabinfo; do sleep 10; done > LOG",
+		sniff:   sniffSlabinfo, read: readPools(&slabinfoFile),
+	},
+	{
+		Name: "allocinfo", Title: "allocating places of the Linux kernel (6.10 and later), a series of copies of /proc/allocinfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/allocinfo; do sleep 10; done > LOG",
+		sniff:   sniffAllocinfo, read: readPools(&allocinfoFile),
+	},
+	{
+		Name: "vmallocinfo", Title: "vmalloc'ed areas of the Linux kernel, a series of copies of /proc/vmallocinfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/vmallocinfo; do sleep 10; done > LOG",
+		sniff:   sniffVmallocinfo, read: readPools(&vmallocinfoFile),
+	},
+	{
+		Name: "meminfo", Title: "memory of a machine by its use, a series of copies of /proc/meminfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/meminfo; do sleep 10; done > LOG",
+		sniff:   sniffMeminfo, read: readPools(&meminfoFile),
+	},
+	{
+		Name: "smaps-rollup", Title: "memory of a process by its use, a series of copies of /proc/PID/smaps_rollup", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/PID/smaps_rollup; do sleep 10; done > LOG",
+		sniff:   sniffSmaps, read: readPools(&smapsFile),
+	},
 }
 
 // Formats lists what can be read, in the order of detection.
