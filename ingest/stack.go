@@ -283,6 +283,8 @@ func IsAllocator(f Frame) bool {
 		strings.HasPrefix(f.Function, "<alloc::alloc::Global as "),
 		strings.HasPrefix(f.Function, "kmalloc_large"),
 		strings.HasPrefix(f.Function, "trace_event_raw_event_"), // the tracepoint that watched
+		strings.HasPrefix(f.Function, "__traceiter_"),
+		strings.HasPrefix(f.Function, "perf_trace_"),
 		strings.HasPrefix(f.Function, "kmem_cache_alloc_"),
 		strings.HasPrefix(f.Function, "runtime.mallocgc"):
 		return true
