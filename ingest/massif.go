@@ -308,13 +308,22 @@ func (r *massif) end() bool {
 		r.want = min(r.want+r.bytes, math.MaxInt64/2)
 		r.scan++
 	case liveBlocks:
-		return r.heap.emit(r.d, max(r.scan-1, 0))
+		return r.flush()
 	case heapBytes:
 		r.want = min(r.want+r.bytes, math.MaxInt64/2)
 		r.scan++
 		return r.heap.emit(r.d, r.scan-1)
 	}
 	return !r.d.done
+}
+
+// flush emits the scan of a *.ms file.
+func (r *massif) flush() bool {
+	if len(r.heap.entries) == 0 {
+		return !r.d.done
+	}
+	r.scan = max(r.scan, 1) // Their bytes may be missing.
+	return r.heap.emit(r.d, r.scan-1)
 }
 
 // damaged gives up the rest of a tree; what was read of it is used.
@@ -329,8 +338,8 @@ func (r *massif) finish() {
 	if r.inTree && !r.end() {
 		return
 	}
-	if len(r.heap.entries) > 0 && !r.heap.emit(d, r.scan-1) {
-		return // bytes whose blocks did not come
+	if !r.flush() { // bytes whose blocks did not come
+		return
 	}
 	if cut {
 		d.truncated("snapshot %d is incomplete", r.now)
