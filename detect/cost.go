@@ -8,6 +8,9 @@ import (
 // Cost says what errors a run's findings may hold; of the sites, the likeliest are
 // called leaks, as many as that allows. The zero value allows any.
 //
+// No site is called a leak, whatever is allowed, that most likely is none by far:
+// else a run without leaks would always use up what may be wrong.
+//
 // It goes by the probabilities alone, so it is as right as they are: among sites of
 // probability p, the share p has to leak. Of a scorer's probabilities that were
 // fitted on runs with leaks, too much is expected in a run that has none.
@@ -30,6 +33,9 @@ func (c Cost) validate() error {
 	return nil
 }
 
+// worthwhile is the lowest probability to call a leak.
+const worthwhile = 0.05
+
 // threshold is the lowest that keeps to the cost among these probabilities; 1 where
 // none does.
 func (c Cost) threshold(probabilities []float64) float64 {
@@ -39,7 +45,7 @@ func (c Cost) threshold(probabilities []float64) float64 {
 	threshold, wrong := 1.0, 0.0
 	for i, p := range ps {
 		wrong += 1 - p
-		if wrong > (1-c.Precision)*float64(i+1)+slack || c.FalseAlarms > 0 && wrong > c.FalseAlarms+slack {
+		if p < worthwhile || wrong > (1-c.Precision)*float64(i+1)+slack || c.FalseAlarms > 0 && wrong > c.FalseAlarms+slack {
 			break
 		}
 		if i+1 == len(ps) || ps[i+1] < p {

@@ -14,7 +14,7 @@ import (
 
 // The threshold that a cost allows, and what is to be expected at it.
 func TestCost(t *testing.T) {
-	probabilities := []float64{0.3, 0.9, 0.8, 1, 0.8, 0.05}
+	probabilities := []float64{0.3, 0.9, 0.8, 1, 0.04, 0.8, 0.05}
 	for _, c := range []struct {
 		cost      detect.Cost
 		threshold float64
@@ -28,7 +28,7 @@ func TestCost(t *testing.T) {
 		{detect.Cost{Precision: 0.875}, 0.8, 4, 0.5},  // just so
 		{detect.Cost{Precision: 0.77}, 0.8, 4, 0.5},   // the fifth makes it 0.76
 		{detect.Cost{Precision: 0.76}, 0.3, 5, 1.2},   // just so
-		{detect.Cost{Precision: 0.01}, 0.05, 6, 2.15}, // all of them
+		{detect.Cost{Precision: 0.01}, 0.05, 6, 2.15}, // all that are worth it
 		{detect.Cost{FalseAlarms: 0.09}, 1, 1, 0},
 		{detect.Cost{FalseAlarms: 0.1}, 0.9, 2, 0.1},
 		{detect.Cost{FalseAlarms: 0.4}, 0.9, 2, 0.1},

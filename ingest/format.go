@@ -16,6 +16,9 @@ type Format struct {
 	// Produce is the command that makes such a log.
 	Produce string
 
+	// perProcess: the process ids of its events tell heaps apart, and not only who
+	// allocated.
+	perProcess bool
 	// sniff looks at the first bytes of a file (after decompression) and returns
 	// "" if they are of this format, else why not.
 	sniff func(head []byte) string
@@ -35,7 +38,7 @@ var formats = []Format{
 	{
 		Name: "gdb", Title: "allocator calls at gdb's breakpoints, by a script that comes along", Class: Events,
 		Produce: "leakformer formats --gdb-script > allocations.py; gdb -q -batch -x allocations.py --args PROGRAM",
-		sniff:   sniffGDB, read: readGDB,
+		sniff:   sniffGDB, read: readGDB, perProcess: true,
 	},
 	{
 		Name: "mtrace", Title: "glibc's trace of allocator calls", Class: Events,
@@ -65,7 +68,7 @@ var formats = []Format{
 	{
 		Name: "memcheck-xml", Title: "Valgrind memcheck report, XML", Class: EndReport,
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --xml=yes --xml-file=memcheck.%p.xml PROGRAM",
-		sniff:   sniffMemcheckXML, read: readMemcheckXML,
+		sniff:   sniffMemcheckXML, read: readMemcheckXML, perProcess: true,
 	},
 	{
 		Name: "dhat", Title: "heap profile of DHAT, of Valgrind or Rust's dhat crate", Class: EndReport,
@@ -90,17 +93,17 @@ var formats = []Format{
 	{
 		Name: "trace-malloc", Title: "Valgrind's trace of allocator calls", Class: Events,
 		Produce: "valgrind --trace-malloc=yes --time-stamp=yes --log-file=trace.%p.log PROGRAM",
-		sniff:   sniffTraceMalloc, read: readTraceMalloc,
+		sniff:   sniffTraceMalloc, read: readTraceMalloc, perProcess: true,
 	},
 	{
 		Name: "memcheck", Title: "Valgrind memcheck report, text", Class: EndReport,
 		Produce: "valgrind --leak-check=full --show-leak-kinds=all --log-file=memcheck.%p.log PROGRAM",
-		sniff:   sniffMemcheck, read: readMemcheck,
+		sniff:   sniffMemcheck, read: readMemcheck, perProcess: true,
 	},
 	{
 		Name: "lsan", Title: "report of LeakSanitizer or AddressSanitizer", Class: EndReport,
 		Produce: "cc -g -fsanitize=address ... && ASAN_OPTIONS=detect_leaks=1 ./PROGRAM 2>leaks.log",
-		sniff:   sniffLSan, read: readLSan,
+		sniff:   sniffLSan, read: readLSan, perProcess: true,
 	},
 	{
 		Name: "memray", Title: "what memray transform csv writes", Class: EndReport,
@@ -126,6 +129,46 @@ var formats = []Format{
 		Name: "ltrace", Title: "library calls of a program; sees few of those of its libraries", Class: Events,
 		Produce: "ltrace -f -ttt -i -e 'malloc+calloc+realloc+reallocarray+memalign+aligned_alloc+valloc+free+_Zn*+_Zd*' -o LOG PROGRAM",
 		sniff:   sniffLtrace, read: readLtrace,
+	},
+	{
+		Name: "bcc-memleak", Title: "outstanding allocations by stack, at intervals, of bcc's or libbpf-tools' memleak", Class: Snapshots,
+		Produce: "memleak -p PID 10 > LOG",
+		sniff:   sniffBccMemleak, read: readBccMemleak,
+	},
+	{
+		Name: "bcc-memleak-trace", Title: "calls of the allocator, as bcc's memleak -t prints them", Class: Events,
+		Produce: "memleak -p PID -t > LOG",
+		sniff:   sniffBccTrace, read: readBccTrace,
+	},
+	{
+		Name: "page-owner", Title: "pages of the Linux kernel with who allocated them, also sorted or by stack", Class: EndReport,
+		Produce: "cat /sys/kernel/debug/page_owner > LOG",
+		sniff:   sniffPageOwner, read: readPageOwner,
+	},
+	{
+		Name: "slabinfo", Title: "caches of the Linux kernel's objects, a series of copies of /proc/slabinfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/slabinfo; do sleep 10; done > LOG",
+		sniff:   sniffSlabinfo, read: readPools(&slabinfoFile),
+	},
+	{
+		Name: "allocinfo", Title: "allocating places of the Linux kernel (6.10 and later), a series of copies of /proc/allocinfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/allocinfo; do sleep 10; done > LOG",
+		sniff:   sniffAllocinfo, read: readPools(&allocinfoFile),
+	},
+	{
+		Name: "vmallocinfo", Title: "vmalloc'ed areas of the Linux kernel, a series of copies of /proc/vmallocinfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/vmallocinfo; do sleep 10; done > LOG",
+		sniff:   sniffVmallocinfo, read: readPools(&vmallocinfoFile),
+	},
+	{
+		Name: "meminfo", Title: "memory of a machine by its use, a series of copies of /proc/meminfo", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/meminfo; do sleep 10; done > LOG",
+		sniff:   sniffMeminfo, read: readPools(&meminfoFile),
+	},
+	{
+		Name: "smaps-rollup", Title: "memory of a process by its use, a series of copies of /proc/PID/smaps_rollup", Class: Snapshots,
+		Produce: "while date +%s.%N && cat /proc/PID/smaps_rollup; do sleep 10; done > LOG",
+		sniff:   sniffSmaps, read: readPools(&smapsFile),
 	},
 }
 

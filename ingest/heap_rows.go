@@ -101,6 +101,9 @@ func (h *heapRows) emit() bool {
 		}
 		h.held.add(e)
 	}
+	if n := len(h.held.entries); n == 1 && h.held.entries[0].Stack == 0 {
+		d.report.Warn("%s: no row has a call stack: the profiler could not unwind", d.report.Name)
+	}
 	if h.dropped > 0 {
 		d.report.Warn("%s: the call stacks of %d rows were left out, because those before fill the table", d.report.Name, h.dropped)
 	}

@@ -283,27 +283,18 @@ func (r *kmemleak) comm(text []byte, p logPrefix) bool {
 
 // frame reads a line of a backtrace.
 func (r *kmemleak) frame(text []byte) (kmemFrame, bool) {
-	where := text
-	if len(text) > 2 && text[0] == '[' && text[1] == '<' {
-		// The code address is hashed, hidden or real, depending on the
-		// kernel: only the name behind it is worth something.
-		i := bytes.IndexByte(text, ']')
-		if i < 3 || text[i-1] != '>' {
-			return kmemFrame{}, false
-		}
-		if where = bytes.TrimLeft(text[i+1:], " \t"); len(where) == 0 {
-			where = append([]byte("0x"), text[2:i-1]...)
-		}
+	where, ok := cutCodeAddress(text)
+	if !ok {
+		return kmemFrame{}, false
 	}
-	f, ok := r.frames[string(where)]
-	if ok {
+	if f, ok := r.frames[string(where)]; ok {
 		return f, true
 	}
 	parsed, skip, ok := parseKernelFrame(where)
 	if !ok {
 		return kmemFrame{}, false
 	}
-	f.skip = skip
+	f := kmemFrame{skip: skip}
 	if !skip {
 		f.id = r.d.stacks.Frame(parsed)
 	}
@@ -312,6 +303,22 @@ func (r *kmemleak) frame(text []byte) (kmemFrame, bool) {
 	}
 	r.frames[string(where)] = f
 	return f, true
+}
+
+// cutCodeAddress cuts "[<ADDRESS>] " off. The address is hashed, hidden or real,
+// depending on the kernel: only the name behind it is worth something.
+func cutCodeAddress(text []byte) (where []byte, ok bool) {
+	if len(text) < 3 || text[0] != '[' || text[1] != '<' {
+		return text, true
+	}
+	i := bytes.IndexByte(text, ']')
+	if i < 3 || text[i-1] != '>' {
+		return nil, false
+	}
+	if where = bytes.TrimLeft(text[i+1:], " \t"); len(where) == 0 {
+		where = append([]byte("0x"), text[2:i-1]...)
+	}
+	return where, true
 }
 
 // parseKernelFrame reads one of, the last two of syzkaller:

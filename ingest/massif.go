@@ -13,8 +13,9 @@ import (
 // ten or so has the heap as a tree of call stacks. Grammar: massif/ms_main.c and
 // coregrind/m_xtree.c.
 //
-// A scan is a snapshot with a tree. The others tell the heap's size alone, which
-// says of no site that it is gone; they are scans only where no snapshot has a tree.
+// A scan is a snapshot with a tree, or one of an empty heap behind it. The others tell
+// the heap's size alone, which says of no site that it is gone; they are scans only
+// where no snapshot has a tree.
 // The six "snapshots" of a *.ms file are six measures of one moment, of which the
 // bytes and the blocks that are live make one scan.
 
@@ -57,7 +58,8 @@ type massif struct {
 
 	measure  measure
 	totals   []Event // snapshots before the first tree
-	plain    int64   // snapshots without a tree since the last that has one
+	trees    int     // snapshots with a tree
+	plain    int64   // snapshots without one since the last that has one
 	last     int64   // snapshot that has the last tree
 	want     int64   // sum of mem_heap_B of the snapshots with a tree
 	got      int64   // sum of their leaves
@@ -188,8 +190,14 @@ func (r *massif) tree(kind []byte) bool {
 	switch string(kind) {
 	case "empty":
 		r.complete = true
-		r.plain++
-		if r.scan == 0 && len(r.totals) < maxTotals {
+		switch {
+		case r.scan > 0 && r.bytes == 0:
+			// It takes no tree to say that nothing is left.
+			r.measure = heapBytes
+			return r.end()
+		case r.scan > 0:
+			r.plain++
+		case len(r.totals) < maxTotals:
 			r.at.Size = r.bytes
 			r.totals = append(r.totals, r.at)
 		}
@@ -291,14 +299,31 @@ func (r *massif) leaf(n int64) {
 
 // end is behind the last line of a tree.
 func (r *massif) end() bool {
+	if r.inTree && r.measure <= liveBytes {
+		r.trees++
+	}
 	r.inTree, r.complete, r.plain, r.last = false, true, 0, r.now
 	switch r.measure {
-	case heapBytes, liveBytes:
+	case liveBytes: // The blocks are still to come.
 		r.want = min(r.want+r.bytes, math.MaxInt64/2)
 		r.scan++
+	case liveBlocks:
+		return r.flush()
+	case heapBytes:
+		r.want = min(r.want+r.bytes, math.MaxInt64/2)
+		r.scan++
+		return r.heap.emit(r.d, r.scan-1)
 	}
-	// The blocks are still to come.
-	return r.measure == liveBytes || r.heap.emit(r.d, max(r.scan-1, 0))
+	return !r.d.done
+}
+
+// flush emits the scan of a *.ms file.
+func (r *massif) flush() bool {
+	if len(r.heap.entries) == 0 {
+		return !r.d.done
+	}
+	r.scan = max(r.scan, 1) // Their bytes may be missing.
+	return r.heap.emit(r.d, r.scan-1)
 }
 
 // damaged gives up the rest of a tree; what was read of it is used.
@@ -310,7 +335,10 @@ func (r *massif) damaged(format string, args ...any) bool {
 func (r *massif) finish() {
 	d := r.d
 	cut := !r.complete
-	if r.inTree && !r.end() || !r.heap.emit(d, max(r.scan-1, 0)) {
+	if r.inTree && !r.end() {
+		return
+	}
+	if !r.flush() { // bytes whose blocks did not come
 		return
 	}
 	if cut {
@@ -331,7 +359,7 @@ func (r *massif) finish() {
 		d.report.Warn("%s: the last %d snapshots have no call stacks: what is outstanding is that of snapshot %d; --detailed-freq=1 gives them to all",
 			d.report.Name, r.plain, r.last)
 	}
-	if r.scan > 0 {
-		d.oracle(fmt.Sprintf("mem_heap_B of %d heap trees", r.scan), commas(r.want)+" bytes", commas(r.got)+" bytes")
+	if r.trees > 0 {
+		d.oracle(fmt.Sprintf("mem_heap_B of %d heap trees", r.trees), commas(r.want)+" bytes", commas(r.got)+" bytes")
 	}
 }

@@ -204,7 +204,7 @@ func (r *nmt) part(text []byte) bool {
 // category.
 func (r *nmt) book(how, typeName string, a nmtAmount) {
 	site := nmtSite{nmtAmount: a, line: r.d.lines.n}
-	if typeName == "" {
+	if len(r.frames) == 0 {
 		if _, again := r.ways[nmtWay{how, r.category}]; again || r.category == "" {
 			return
 		}
@@ -214,16 +214,16 @@ func (r *nmt) book(how, typeName string, a nmtAmount) {
 		r.sites = append(r.sites, site)
 		return
 	}
-	if typeName == "Arena Chunk" || len(r.frames) == 0 {
+	frames := r.frames
+	if r.frames = r.frames[:0]; typeName == "Arena Chunk" {
 		return
 	}
 	if i, ok := r.ways[nmtWay{how, typeName}]; ok {
 		rest := &r.sites[i]
 		rest.now, rest.was = rest.now.less(a.now), rest.was.less(a.was)
 	}
-	site.stack = r.d.stacks.Stack(r.frames)
+	site.stack = r.d.stacks.Stack(frames)
 	r.sites = append(r.sites, site)
-	r.frames = r.frames[:0]
 }
 
 // less is a-b, and not below zero.
@@ -270,7 +270,7 @@ func (r *nmt) emit(amount func(nmtSite) Amount) bool {
 // malloced reads "NKB [type=NAME] [+NKB] [#N [+N]]".
 func (r *nmt) malloced(s *scan) (a nmtAmount, typeName string) {
 	a.now.Bytes = s.bytesOf()
-	typeName = r.typeName(s, " type=")
+	typeName = r.typeName(s, " type=", " tag=")
 	a.was.Bytes = a.now.Bytes - r.change(s, (*scan).bytesOf)
 	if s.has(" #") {
 		a.now.Blocks = s.number()
@@ -290,13 +290,13 @@ func (r *nmt) committed(s *scan) (a nmtAmount, typeName string) {
 	a.now.Bytes = s.bytesOf()
 	a.was.Bytes = a.now.Bytes - r.change(s, (*scan).bytesOf)
 	a.was = a.was.less(Amount{})
-	return a, r.typeName(s, " Type=")
+	return a, r.typeName(s, " Type=", " Tag=")
 }
 
-// typeName reads the category of a call stack: it ends before a sign, a number of
-// blocks or the end.
-func (r *nmt) typeName(s *scan, mark string) string {
-	if !s.has(mark) {
+// typeName reads the category of a call stack behind one of two words, the second
+// that of newer versions: it ends before a sign, a number of blocks or the end.
+func (r *nmt) typeName(s *scan, word, newer string) string {
+	if !s.has(word) && !s.has(newer) {
 		return ""
 	}
 	i := bytes.IndexAny(s.rest, "+#)")

@@ -248,11 +248,8 @@ func (s *fileSeries) add(d *decoder, scan int32) {
 	r.Records += from.Records
 	r.Events += from.Events
 	r.Errors += from.Errors
-	if from.Records > 0 {
-		r.Outstanding = from.Outstanding
-	} else {
-		r.Warn("%s: nothing is live in it", from.Name)
-	}
+	r.Outstanding = from.Outstanding
+	r.LastEmpty = r.Records > 0 && (from.LastEmpty || from.Records == 0)
 	r.Sites = len(s.sites)
 	r.Truncated = r.Truncated || from.Truncated
 	for _, m := range from.Messages {

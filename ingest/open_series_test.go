@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,6 +203,41 @@ func TestOpenSeriesWithDamage(t *testing.T) {
 	}
 	if r := src.Report(); r.Errors == 0 || r.Oracle == nil || r.Oracle.OK || !strings.Contains(strings.Join(r.Messages, "\n"), names[1]+":") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Where the last file shows nothing, nothing is live; where an earlier one does, all
+// of it was born since.
+func TestOpenSeriesWithEmpty(t *testing.T) {
+	const empty = "heap profile:      0:        0 [     1:        8] @ heapprofile\n" +
+		"     0:        0 [     1:        8] @ 0x1010\n\nMAPPED_LIBRARIES:\n"
+	full := readTestdata(t, "pprof-text/grow.0001.heap")
+	for _, c := range []struct {
+		logs      []string
+		lastEmpty bool
+		live      int64
+		scans     []int32
+	}{
+		{[]string{full, empty}, true, 0, []int32{0, 0, 0, 0}},
+		{[]string{empty, full}, false, 368, []int32{1, 1, 1, 1}},
+		{[]string{empty, empty}, false, 0, nil},
+	} {
+		var names []string
+		dir := t.TempDir()
+		for i, log := range c.logs {
+			names = append(names, filepath.Join(dir, fmt.Sprintf("%d.heap", i)))
+			if err := os.WriteFile(names[i], []byte(log), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		events, src := openSeries(t, names...)
+		var scans []int32
+		for _, e := range events {
+			scans = append(scans, e.Scan)
+		}
+		if r := src.Report(); r.LastEmpty != c.lastEmpty || r.Outstanding.Blocks != c.live || !slices.Equal(scans, c.scans) {
+			t.Errorf("last scan empty: %v, %d blocks live, scans %v; want %v, %d, %v", r.LastEmpty, r.Outstanding.Blocks, scans, c.lastEmpty, c.live, c.scans)
+		}
 	}
 }
 

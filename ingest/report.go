@@ -26,6 +26,18 @@ const (
 	Stamps Clock = "stamps"
 )
 
+// PerProcess reports whether the process ids in a log of this format tell heaps apart:
+// an event of one process is never about a block of another. In other logs they say at
+// most who allocated.
+func (r *Report) PerProcess() bool {
+	for i := range formats {
+		if formats[i].Name == r.Format {
+			return formats[i].perProcess
+		}
+	}
+	return false
+}
+
 // Amount is a number of blocks and their bytes.
 type Amount struct {
 	Blocks int64 `json:"blocks"`

@@ -33,6 +33,9 @@ func (s *snapshot) add(e Event) {
 
 // emit hands the entries on as a scan and empties the snapshot.
 func (s *snapshot) emit(d *decoder, scan int32) bool {
+	if d.report.LastEmpty = false; len(s.entries) == 0 && d.report.Records > 0 {
+		d.emptyEnd()
+	}
 	for _, e := range s.entries {
 		e.Scan = scan
 		if !d.outstanding(e) {

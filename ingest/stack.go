@@ -269,7 +269,9 @@ func IsAllocator(f Frame) bool {
 		"kmalloc_node", "mm_page_alloc", "alloc_pages", "alloc_pages_mpol", "alloc_pages_current", "alloc_pages_node", "__alloc_pages_nodemask",
 		"alloc_frozen_pages", "__alloc_frozen_pages", "__get_free_pages", "get_zeroed_page", "folio_alloc", "__folio_alloc", "vma_alloc_folio",
 		"runtime.newobject", "runtime.makeslice", "runtime.growslice",
-		"vmalloc", "vzalloc", "__vmalloc", "__vmalloc_node", "__vmalloc_node_range", "pcpu_alloc", "__alloc_percpu":
+		"vmalloc", "vzalloc", "__vmalloc", "__vmalloc_node", "__vmalloc_node_range", "pcpu_alloc", "__alloc_percpu",
+		"alloc_pages_vma", "folio_alloc_mpol", "get_page_from_freelist", "prep_new_page", "post_alloc_hook", "__set_page_owner", "save_stack",
+		"alloc_slab_page", "allocate_slab", "new_slab", "__slab_alloc", "___slab_alloc":
 		return true
 	}
 	switch {
@@ -281,6 +283,8 @@ func IsAllocator(f Frame) bool {
 		strings.HasPrefix(f.Function, "<alloc::alloc::Global as "),
 		strings.HasPrefix(f.Function, "kmalloc_large"),
 		strings.HasPrefix(f.Function, "trace_event_raw_event_"), // the tracepoint that watched
+		strings.HasPrefix(f.Function, "__traceiter_"),
+		strings.HasPrefix(f.Function, "perf_trace_"),
 		strings.HasPrefix(f.Function, "kmem_cache_alloc_"),
 		strings.HasPrefix(f.Function, "runtime.mallocgc"):
 		return true

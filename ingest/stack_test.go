@@ -122,6 +122,7 @@ func TestIsAllocator(t *testing.T) {
 		{Function: "malloc"}, {Function: "operator new(unsigned long)"}, {Function: "__interceptor_calloc"},
 		{Function: "__kmalloc_node_track_caller"}, {Function: "create_object"}, {Function: "save_stack_trace"},
 		{Function: "kmalloc_trace_noprof"}, {Function: "__kmalloc_cache_noprof"}, {Function: "pcpu_alloc_noprof"}, {Function: "vzalloc"},
+		{Function: "trace_event_raw_event_kmalloc"}, {Function: "__traceiter_kmem_cache_alloc"}, {Function: "alloc_pages_mpol"}, {Function: "__alloc_frozen_pages_noprof"},
 		{Function: "f", Module: "/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so"},
 		{Function: "g", Module: "/usr/lib/heaptrack/libheaptrack_preload.so"}, {Function: "h", File: "vg_replace_malloc.c"},
 	} {

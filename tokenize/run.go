@@ -8,7 +8,6 @@ package tokenize
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"path"
@@ -84,29 +83,20 @@ func (r *Run) HasClock() bool { return len(r.clock) > 0 }
 // minTick is the clock's resolution in a Run: finer stamps would need a tick an event.
 const minTick = time.Millisecond
 
-// Load reads all events of a source. Damaged records are counted in the run's
-// report; any other error is returned.
+// Load reads all events of a source into one run, whatever processes they are of (see
+// [LoadEach]). Damaged records are counted in the run's report; any other error is
+// returned.
 func Load(ctx context.Context, src ingest.Source) (*Run, error) {
-	l := loader{run: &Run{}, stacks: src.Stacks(), sites: map[siteKey]uint32{}, byKey: map[Key]uint32{}, scans: map[object]scanned{},
-		snapshots: src.Report().Class == ingest.Snapshots}
-	n := 0
-	for e, err := range src.Events() {
-		var bad *ingest.SyntaxError
-		if errors.As(err, &bad) {
-			continue // counted in the report
-		}
-		if err != nil {
-			return nil, err
-		}
-		if n++; n%65536 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err := l.add(e); err != nil {
-			return nil, err
-		}
+	l := Loader{src: src, procs: map[int32]*process{}}
+	if err := l.Read(ctx); err != nil {
+		return nil, err
 	}
-	l.finish(src.Report())
-	return l.run, nil
+	return l.Runs()[0], nil
+}
+
+func newLoader(src ingest.Source) loader {
+	return loader{run: &Run{}, stacks: src.Stacks(), sites: map[siteKey]uint32{}, byKey: map[Key]uint32{}, scans: map[object]scanned{},
+		snapshots: src.Report().Class == ingest.Snapshots}
 }
 
 // siteKey is what decides a block's site: its stack, and its size where the stack
@@ -210,7 +200,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 		if was.scan == e.Scan-1 && was.n < math.MaxUint8 {
 			was.n++
 		}
-		b.Scans, b.Size, b.Count = was.n, e.Size, uint32(e.Count)
+		b.Scans, b.Size, b.Count, b.Died = was.n, e.Size, uint32(e.Count), Alive
 		l.scans[o] = scanned{was.block, e.Scan, was.n}
 	case ok && l.snapshots && was.scan == e.Scan && e.Addr == 0:
 		// A stack that a snapshot lists twice, by size or by thread.

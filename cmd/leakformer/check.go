@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,11 +20,11 @@ func (sh *shell) check() *cli.Command {
 		ArgsUsage: "RUN.arrow|LOG...",
 		Description: "Damage that could be passed over is counted in the report. The exit status is 1 if a file\n" +
 			"cannot be read at all, or does not hold together.",
-		Flags: []cli.Flag{
+		Flags: append(followFlags(),
 			&cli.BoolFlag{Name: "dump", Usage: "write the events as text"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the report: text, or json with one object a file"},
 			logFormatFlag(),
-		},
+		),
 		Action: func(c *cli.Context) error {
 			write, err := checkOutput(c)
 			if err != nil {
@@ -32,15 +33,30 @@ func (sh *shell) check() *cli.Command {
 			if !c.Args().Present() {
 				return usagef("check: name a log")
 			}
+			if err := checkFollow(c); err != nil {
+				return err
+			}
+			if c.Bool("follow") {
+				return sh.follow(c, c.Args().First(), c.String("log-format"), func(_ context.Context, src ingest.Source, _ *ingest.Follower) error {
+					return write(sh.stdout, src)
+				})
+			}
+			files, err := expand(c.Args().Slice())
+			if err != nil {
+				return err
+			}
 			failed := 0
-			for _, log := range c.Args().Slice() {
-				if err := sh.checkOne(log, c.String("log-format"), write); err != nil {
+			for _, file := range files {
+				err := sh.checkOne(file.path, c.String("log-format"), write)
+				if passedOver(file, err) {
+					sh.warn("note: %s is no log: passed over", file.path)
+				} else if err != nil {
 					sh.warn("%v", err)
 					failed++
 				}
 			}
 			if failed > 0 {
-				return fmt.Errorf("%d of %d files could not be read", failed, c.NArg())
+				return fmt.Errorf("%d of %d files could not be read", failed, len(files))
 			}
 			return nil
 		},

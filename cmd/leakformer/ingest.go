@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/ingest"
 	"leakformer/ingest/columnar"
 )
 
@@ -19,29 +21,74 @@ func (sh *shell) ingest() *cli.Command {
 		Name:      "ingest",
 		Usage:     "turn logs into runs in Arrow",
 		ArgsUsage: "LOG...",
-		Description: "Writes each log as an Arrow file that any implementation of Arrow reads, beside the\n" +
+		Description: "A LOG is a file, a folder of such, a pattern in quotes, or - for standard input.\n" +
+			"Writes each log as an Arrow file that any implementation of Arrow reads, beside the\n" +
 			"log unless -o says where: a file for one log, a folder for several.",
-		Flags: []cli.Flag{
+		Flags: append(followFlags(),
 			&cli.StringFlag{Name: "format", Aliases: []string{"log-format"}, Value: "auto", Usage: "`FORMAT` of the logs: auto, or a name that leakformer formats lists"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write, or folder for several logs"},
-		},
+		),
 		Action: func(c *cli.Context) error {
-			logs := c.Args().Slice()
-			if len(logs) == 0 {
+			if !c.Args().Present() {
 				return usagef("ingest: name a log")
 			}
-			for _, log := range logs {
-				out, err := arrowPath(log, c.String("output"), len(logs) > 1)
-				if err != nil {
-					return err
-				}
-				if err := sh.ingestOne(c.Context, log, out, c.String("format")); err != nil {
-					return err
-				}
+			if err := checkFollow(c); err != nil {
+				return err
 			}
-			return nil
+			if c.Bool("follow") {
+				return sh.ingestFollowed(c)
+			}
+			return sh.ingestAll(c)
 		},
 	}
+}
+
+func (sh *shell) ingestAll(c *cli.Context) error {
+	if _, err := arrowPath(c.Args().First(), c.String("output"), c.NArg() > 1); err != nil {
+		return err
+	}
+	files, err := expand(c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, file := range files {
+		if file.found && strings.HasSuffix(file.path, arrowSuffix) {
+			continue // A run already.
+		}
+		out, err := arrowPath(file.path, c.String("output"), len(files) > 1)
+		if err != nil {
+			return err
+		}
+		err = sh.ingestOne(c.Context, file.path, out, c.String("format"))
+		if passedOver(file, err) {
+			sh.warn("note: %s is no log: passed over", file.path)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	if n == 0 {
+		return errors.New("no log in " + strings.Join(c.Args().Slice(), ", "))
+	}
+	return nil
+}
+
+// ingestFollowed writes the run of a log that is still being written when it ends,
+// and each further one that replaces it to a file with the next number.
+func (sh *shell) ingestFollowed(c *cli.Context) error {
+	log := c.Args().First()
+	out, err := arrowPath(log, c.String("output"), false)
+	if err != nil {
+		return err
+	}
+	n := 0
+	return sh.follow(c, log, c.String("format"), func(ctx context.Context, src ingest.Source, _ *ingest.Follower) error {
+		n++
+		return sh.writeRun(ctx, src, numbered(out, n))
+	})
 }
 
 // arrowPath is the file to write for a log.
@@ -66,8 +113,12 @@ func (sh *shell) ingestOne(ctx context.Context, log, out, format string) error {
 	if err != nil {
 		return err
 	}
-	err = columnar.Write(ctx, out, src, columnar.Options{})
-	if err := errors.Join(err, src.Close()); err != nil {
+	return errors.Join(sh.writeRun(ctx, src, out), src.Close())
+}
+
+// writeRun writes a source to an Arrow file and says what was in it.
+func (sh *shell) writeRun(ctx context.Context, src ingest.Source, out string) error {
+	if err := columnar.Write(ctx, out, src, columnar.Options{}); err != nil {
 		return err
 	}
 	r := src.Report()

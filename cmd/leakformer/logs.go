@@ -100,29 +100,47 @@ type logFile struct {
 }
 
 // expand puts in place of each folder the files in it, in order of name, but for
-// hidden ones and folders.
+// hidden ones and folders, and in place of a pattern that is no file's name (path.Match)
+// the files that it fits.
 func expand(paths []string) ([]logFile, error) {
 	var files []logFile
 	for _, p := range paths {
 		st, err := os.Stat(p)
-		if p == "-" || err == nil && !st.IsDir() {
+		switch {
+		case p == "-" || err == nil && !st.IsDir():
 			files = append(files, logFile{path: p})
 			continue
-		}
-		if err != nil {
+		case err != nil && (!errors.Is(err, os.ErrNotExist) || !strings.ContainsAny(p, "*?[")):
 			return nil, err
 		}
-		entries, err := os.ReadDir(p)
-		if err != nil {
-			return nil, err
+		pattern := p
+		if err == nil {
+			pattern = filepath.Join(escapeGlob(p), "[^.]*")
 		}
-		for _, e := range entries {
-			if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-				files = append(files, logFile{filepath.Join(p, e.Name()), true})
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 && pattern == p {
+			return nil, fmt.Errorf("no file fits the pattern %s", p)
+		}
+		for _, name := range found {
+			// To open a pipe waits for its writer: nobody named this one.
+			if st, err := os.Stat(name); err == nil && (st.Mode().IsRegular() || pattern == p && !st.IsDir()) {
+				files = append(files, logFile{name, true})
 			}
 		}
 	}
 	return files, nil
+}
+
+// escapeGlob is a pattern that fits the path and nothing else.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
+}
+
+// passedOver reports whether an error about a file says only that it is no log, and
+// nobody said that it is one.
+func passedOver(file logFile, err error) bool {
+	_, unknown := errors.AsType[*ingest.FormatError](err)
+	return file.found && unknown
 }
 
 // eachRun reads the logs named and those in the folders named, one after the other.

@@ -9,6 +9,7 @@ import (
 
 	"leakformer/model"
 	"leakformer/model/torch"
+	"leakformer/tokenize"
 )
 
 func modelFlag() cli.Flag {
@@ -37,6 +38,11 @@ type trained struct {
 	checkpoint *model.Checkpoint
 	// id names the model by file and weights.
 	id string
+}
+
+// calibrated reports whether the model's probabilities were fitted to scenes as this.
+func (t *trained) calibrated(s *tokenize.Scene) bool {
+	return s.IsReport() || s.Reference.Runs() > 0 || t.checkpoint.Manifest.BlindCalibration != nil
 }
 
 // loadModel reads a model and starts the network. The caller closes it.

@@ -1,28 +1,28 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/detect"
 	"leakformer/detect/report"
-	"leakformer/model"
 	"leakformer/tokenize"
 )
 
 func (sh *shell) score() *cli.Command {
 	return &cli.Command{
 		Name:      "score",
-		Usage:     "find the leaks in a log",
-		ArgsUsage: "LOG",
-		Description: "Exits with status 3 if leaks were found. Logs of clean runs of the same program, named\n" +
+		Usage:     "find the leaks in logs",
+		ArgsUsage: "LOG...",
+		Description: "A LOG is a file, a folder of such, a pattern in quotes, or - for standard input; each\n" +
+			"process in it is judged by itself. Exits with status 3 if leaks were found. Logs of clean runs of the same program, named\n" +
 			"with --reference, make the findings better unless the model was trained on such.",
-		Flags: []cli.Flag{
+		Flags: append(followFlags(),
+			&cli.DurationFlag{Name: "every", Value: 10 * time.Second, Usage: "with --follow, look for new leaks when this `TIME` has passed"},
 			modelFlag(), &listFlag{referenceFlag()},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the findings: text, or jsonl with one object a line"},
 			&cli.BoolFlag{Name: "all", Usage: "list every site with outstanding blocks, not the leaks alone"},
@@ -33,7 +33,7 @@ func (sh *shell) score() *cli.Command {
 			&cli.Float64Flag{Name: "cut", Value: 1, Usage: "look at the run after this `SHARE` of its events"},
 			&cli.StringFlag{Name: "picture", Usage: "`FILE` for a picture of the first findings' outstanding blocks over the run, SVG"},
 			threadsFlag(), logFormatFlag(),
-		},
+		),
 		Action: sh.scoreAction,
 	}
 }
@@ -43,13 +43,14 @@ func referenceFlag() *cli.StringSliceFlag {
 }
 
 func (sh *shell) scoreAction(c *cli.Context) error {
-	handler, err := findingsOutput(c.String("format"), sh.stdout)
-	if err != nil {
+	if _, err := findingsOutput(c.String("format"), sh.stdout); err != nil {
 		return err
 	}
-	logs, references := c.Args().Slice(), c.StringSlice("reference")
-	if len(logs) != 1 {
-		return usagef("score: name one log; %d are named", len(logs))
+	if !c.Args().Present() {
+		return usagef("score: name a log")
+	}
+	if err := checkFollow(c); err != nil {
+		return err
 	}
 	if cut := c.Float64("cut"); !(cut > 0 && cut <= 1) {
 		return usagef("score: --cut %v: want a share of the events, more than 0 and at most 1", cut)
@@ -62,40 +63,26 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 		return err
 	}
 	defer m.Close()
-	run, err := sh.loadRun(c.Context, logs[0], c.String("log-format"))
-	if err != nil {
-		return err
-	}
-	d := &detect.Detector{Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Model: m.id, All: c.Bool("all"), Explain: c.Int("explain"),
+	s := &scoring{sh: sh, c: c, model: m}
+	s.detector = detect.Detector{Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Model: m.id, All: c.Bool("all"), Explain: c.Int("explain"),
 		Cost: detect.Cost{Precision: c.Float64("precision"), FalseAlarms: c.Float64("max-false-alarms-per-run")}, Progress: sh.sitesDone()}
 	if c.IsSet("threshold") {
-		d.Threshold = c.Float64("threshold")
+		s.detector.Threshold = c.Float64("threshold")
 	}
-	scene := &tokenize.Scene{Run: run, Cut: detect.CutAt(run, c.Float64("cut"))}
-	if len(references) == 0 {
-		scene.Reference = tokenize.Choose(m.checkpoint.Histories, run)
-	} else if scene.Reference, err = sh.histories(c, references); err != nil {
-		return err
+	if references := c.StringSlice("reference"); len(references) > 0 {
+		s.named = true
+		if s.reference, err = sh.histories(c, references); err != nil {
+			return err
+		}
 	}
-	d.Warnings = referenceWarnings(scene, len(references) > 0)
-	findings := &plot.Findings{Handler: handler}
-	sum, err := d.Detect(c.Context, scene, findings)
+	if c.Bool("follow") {
+		return s.follow(c.Args().First())
+	}
+	files, err := expand(c.Args().Slice())
 	if err != nil {
 		return err
 	}
-	if path := c.String("picture"); path != "" {
-		var svg bytes.Buffer
-		if err := findings.Draw(&svg); err != nil {
-			return err
-		}
-		if err := model.WriteFile(path, svg.Bytes()); err != nil {
-			return err
-		}
-	}
-	if sum.Leaks > 0 {
-		return errLeaks
-	}
-	return nil
+	return s.logs(files)
 }
 
 // checkThreshold checks the flags that say when a site is called a leak.

@@ -8,6 +8,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"leakformer/ingest"
+	"leakformer/model"
+	"leakformer/tokenize"
 )
 
 // What score and eval say of the imaginary server's logs with a real model.
@@ -31,7 +35,7 @@ func TestScoreAndEval(t *testing.T) {
 		{"score --reference @other.raw @leaky/4.raw", 3, `warning: the reference logs know only 0 % of this run's allocations`},
 		{"score --threshold 1 @leaky/4.raw", 0, `no leak found.*threshold 1.000`},
 		{"score --precision 1 @leaky/4.raw", 0, `no leak found.*threshold 1.000; model`},
-		{"score --precision 0.01 @leaky/4.raw", 3, `leaks at 2 of 2 sites`},
+		{"score --precision 0.01 @leaky/4.raw", 3, `leaks at 1 of 2 sites`},
 		{"score --max-false-alarms-per-run 1.5 @leaky/4.raw", 3, `(?m)^      rests on .*\(P [01]\.\d{3} without\)(?s:.*)leaks at .*: expected precision [01]\.\d{3}, false alarms [01]\.\d; model`},
 		{"score --threshold 0 --cut 0.5 @clean/0.raw", 3, `after \d+ events of \d+ `},
 		{"score --all --format jsonl @clean/0.raw", 0, `^{"type":"finding",.*"leak":false`},
@@ -50,6 +54,27 @@ func TestScoreAndEval(t *testing.T) {
 		status, stdout, stderr := command(nil, strings.Fields(strings.ReplaceAll(c.args, "@", dir+"/"))...)
 		if status != c.status || !regexp.MustCompile(c.want).MatchString(stdout+stderr) {
 			t.Errorf("%s: status %d, want %d with %s\nstdout: %s\nstderr: %s", c.args, status, c.status, c.want, stdout, stderr)
+		}
+	}
+}
+
+// An older model's probabilities are right only beside clean runs.
+func TestCalibrated(t *testing.T) {
+	old := &trained{checkpoint: &model.Checkpoint{}}
+	now := &trained{checkpoint: &model.Checkpoint{Manifest: model.Manifest{BlindCalibration: &model.Calibration{A: 1}}}}
+	events, report := &tokenize.Run{Class: ingest.Events}, &tokenize.Run{Class: ingest.EndReport}
+	for _, c := range []struct {
+		model *trained
+		scene tokenize.Scene
+		want  bool
+	}{
+		{old, tokenize.Scene{Run: events}, false},
+		{old, tokenize.Scene{Run: events, Reference: tokenize.Reference{{Runs: 1}}}, true},
+		{old, tokenize.Scene{Run: report}, true},
+		{now, tokenize.Scene{Run: events}, true},
+	} {
+		if got := c.model.calibrated(&c.scene); got != c.want {
+			t.Errorf("%s with %d clean runs: %v", c.scene.Run.Class, c.scene.Reference.Runs(), got)
 		}
 	}
 }

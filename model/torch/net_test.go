@@ -476,6 +476,7 @@ func TestBadBatch(t *testing.T) {
 			*b = *following(random(1), tiny, 1, 1)
 			b.Next[0] = -1
 		}, "without targets", true},
+		{"no objective", func(b *train.Batch) { b.Weights = train.Objectives{} }, "no objective a weight", true},
 		{"not said what is open", func(b *train.Batch) { *b = *following(random(1), tiny, 2, 12); b.Open = nil }, "open lifetimes", true},
 		{"lifetimes of other classes", func(b *train.Batch) { b.Lifetimes = make([]float32, 4*4) }, "16 shares of lifetimes, want 5", true},
 		{"negative lifetimes", func(b *train.Batch) { lifetimed(random(1), tiny, b).Lifetimes[7] = -1 }, "lifetimes of -1 in sequence 1", true},

@@ -123,6 +123,9 @@ func newNorm(c model.Config, b *train.Batch) (n norm, err error) {
 	if (len(b.Site) > 0) == (len(b.Next) > 0) {
 		return n, fmt.Errorf("torch: a batch to learn from must have either site targets or next-event targets")
 	}
+	if b.Weights == (train.Objectives{}) {
+		return n, fmt.Errorf("torch: a batch to learn from gives no objective a weight")
+	}
 	if n.next, n.lifetimes, err = countLifetimes(c, b); err != nil || len(b.Next) > 0 {
 		return n, err
 	}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/cmd/leakformer/internal/plot"
+	"leakformer/detect"
+	"leakformer/ingest"
+	"leakformer/model"
+	"leakformer/tokenize"
+)
+
+// scoring is one score command: what its logs share.
+type scoring struct {
+	sh       *shell
+	c        *cli.Context
+	model    *trained
+	detector detect.Detector
+	// reference are the clean runs named; nil where none are, and the model's own
+	// are taken.
+	reference tokenize.Reference
+	named     bool
+	// titled: the text says of each run whose it is, before its findings.
+	titled bool
+	runs   int // judged
+	leaks  int // found in all of them
+}
+
+// logs scores logs one after the other. One that cannot be read does not keep the
+// others from being judged.
+func (s *scoring) logs(files []logFile) error {
+	s.titled = len(files) > 1
+	failed := 0
+	for _, file := range files {
+		err := s.log(file)
+		if err == nil {
+			continue
+		}
+		if len(files) == 1 || s.c.Context.Err() != nil {
+			return err
+		}
+		if passedOver(file, err) {
+			s.sh.warn("note: %s is no log: passed over", file.path)
+			continue
+		}
+		s.sh.warn("%v", err)
+		failed++
+	}
+	switch {
+	case failed > 0:
+		return fmt.Errorf("%d of %d logs could not be scored", failed, len(files))
+	case s.runs == 0:
+		return errors.New("no log in " + strings.Join(s.c.Args().Slice(), ", "))
+	}
+	return s.verdict()
+}
+
+// verdict is the result of the command.
+func (s *scoring) verdict() error {
+	if s.leaks > 0 {
+		return errLeaks
+	}
+	return nil
+}
+
+// log scores each process of a log.
+func (s *scoring) log(file logFile) error {
+	src, err := s.sh.openLog(file.path, s.c.String("log-format"))
+	if err != nil {
+		return err
+	}
+	runs, err := tokenize.LoadEach(s.c.Context, src)
+	if err := errors.Join(err, src.Close()); err != nil {
+		return err
+	}
+	s.sh.loaded(runs, src.Report())
+	for _, run := range runs {
+		handler, err := s.handler(run, len(runs) > 1)
+		if err != nil {
+			return err
+		}
+		if err := s.judge(s.c.Context, run, handler); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loaded passes on what the parse report of runs warns of.
+func (sh *shell) loaded(runs []*tokenize.Run, r *ingest.Report) {
+	sh.warnings(r)
+	for _, run := range runs {
+		sh.log.Debug("read", "log", run.Name, "format", r.Format, "events", run.Report.Events, "sites", len(run.Sites),
+			"outstanding", run.Report.Outstanding.Blocks, "errors", r.Errors)
+	}
+}
+
+// handler writes the findings of a run, in text below its name where there are
+// several.
+func (s *scoring) handler(run *tokenize.Run, several bool) (detect.Handler, error) {
+	format := s.c.String("format")
+	if format == "text" && (s.titled || several) {
+		if s.runs > 0 {
+			fmt.Fprintln(s.sh.stdout)
+		}
+		fmt.Fprintf(s.sh.stdout, "%s:\n", run.Name)
+	}
+	return findingsOutput(format, s.sh.stdout)
+}
+
+// scene is a run beside the clean runs to compare it with.
+func (s *scoring) scene(run *tokenize.Run) *tokenize.Scene {
+	scene := &tokenize.Scene{Run: run, Cut: detect.CutAt(run, s.c.Float64("cut")), Reference: s.reference}
+	if !s.named {
+		scene.Reference = tokenize.Choose(s.model.checkpoint.Histories, run)
+	}
+	return scene
+}
+
+// judge hands the findings of a run to a handler, and draws them if asked to.
+func (s *scoring) judge(ctx context.Context, run *tokenize.Run, handler detect.Handler) error {
+	scene := s.scene(run)
+	d := s.detector
+	d.Warnings = referenceWarnings(scene, s.named)
+	if d.Cost != (detect.Cost{}) && !s.model.calibrated(scene) {
+		d.Warnings = append(d.Warnings, "the model is too sure of itself where no clean run is known: more findings will be wrong than expected; train it again, or name some with --reference")
+	}
+	findings := &plot.Findings{Handler: handler}
+	sum, err := d.Detect(ctx, scene, findings)
+	if err != nil {
+		return err
+	}
+	s.runs++
+	s.leaks += sum.Leaks
+	path := s.c.String("picture")
+	if path == "" {
+		return nil
+	}
+	var svg bytes.Buffer
+	if err := findings.Draw(&svg); err != nil {
+		return err
+	}
+	return model.WriteFile(numbered(path, s.runs), svg.Bytes())
+}
+
+// numbered puts the number n, from 2 on, before the extension of a file name.
+func numbered(path string, n int) string {
+	if n < 2 {
+		return path
+	}
+	ext := filepath.Ext(path)
+	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(path, ext), n, ext)
+}
+
+// follow scores a log that is still being written: now and then what is there, and at
+// last all of it. Each leak is listed once, when it is first found; the summaries at
+// the end count what is found then.
+func (s *scoring) follow(path string) error {
+	err := s.sh.follow(s.c, path, s.c.String("log-format"), func(ctx context.Context, src ingest.Source, f *ingest.Follower) error {
+		loader := tokenize.NewLoader(src)
+		told := told{}
+		var failed error
+		judged := time.Now()
+		f.Quiet = func() {
+			if time.Since(judged) < s.c.Duration("every") || failed != nil {
+				return
+			}
+			for _, run := range loader.Runs() {
+				failed = errors.Join(failed, s.glance(ctx, run, told))
+			}
+			judged = time.Now()
+		}
+		err := loader.Read(ctx)
+		if err := errors.Join(err, failed); err != nil {
+			return err
+		}
+		runs := loader.Runs()
+		s.sh.loaded(runs, src.Report())
+		for _, run := range runs {
+			out, err := findingsOutput(s.c.String("format"), s.sh.stdout)
+			if err != nil {
+				return err
+			}
+			if err := s.judge(ctx, run, told.handler(run, out)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.verdict()
+}
+
+// glance lists the new leaks of a run that is not over yet.
+func (s *scoring) glance(ctx context.Context, run *tokenize.Run, told told) error {
+	if len(run.Blocks) == 0 {
+		return nil
+	}
+	out, err := findingsOutput(s.c.String("format"), s.sh.stdout)
+	if err != nil {
+		return err
+	}
+	d := s.detector
+	d.All, d.Progress = false, nil
+	_, err = d.Detect(ctx, s.scene(run), told.handler(run, findingsOnly{out}))
+	return err
+}
+
+// told are the sites that were listed, by run.
+type told map[string]map[tokenize.Key]bool
+
+// handler passes on the findings that were not listed before.
+func (t told) handler(run *tokenize.Run, to detect.Handler) detect.Handler {
+	if t[run.Name] == nil {
+		t[run.Name] = map[tokenize.Key]bool{}
+	}
+	return &onlyNew{to, t[run.Name]}
+}
+
+type onlyNew struct {
+	detect.Handler
+	told map[tokenize.Key]bool
+}
+
+func (h *onlyNew) Finding(f *detect.Finding) error {
+	site := f.Run.Sites[f.Run.Blocks[f.Blocks[0]].Site].Exact
+	if h.told[site] {
+		return nil
+	}
+	h.told[site] = f.Leak
+	return h.Handler.Finding(f)
+}
+
+// findingsOnly drops the summary.
+type findingsOnly struct{ detect.Handler }
+
+func (findingsOnly) Summary(*detect.Summary) error { return nil }
