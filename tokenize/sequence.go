@@ -23,7 +23,7 @@ const maxLooks = 24
 const MaxLen = 2 + siteFrames + ages + maxLive + maxFreed
 
 // NextClasses is the number of fates that the next block of a sequence can have:
-// freed after a lifetime of some bin, or still live.
+// freed after a lifetime of some bin, or never.
 const NextClasses = lifeBins + 1
 
 // Sequence is what a model reads of one allocation site.
@@ -53,23 +53,6 @@ type ranked struct {
 
 // Len is the number of positions.
 func (s *Sequence) Len() int { return len(s.Blocks) }
-
-// Fate is the class of what became of the block at a position (see NextClasses),
-// or -1 where there is no block of an event log.
-func (s *Sequence) Fate(pos int) int32 {
-	if s.Blocks[pos] < 0 || s.Tokens[pos*Fields] >= token(fKind, int(kindReported)) {
-		return -1
-	}
-	if s.Live[pos] {
-		return lifeBins
-	}
-	for _, id := range s.Tokens[pos*Fields : (pos+1)*Fields] {
-		if id >= starts[fLife] && id < starts[fLife+1] {
-			return id - starts[fLife]
-		}
-	}
-	return -1
-}
 
 // Spread gives every live block of the view a score, from the scores of the
 // positions: a block that the sequence does not show takes that of the shown
