@@ -71,7 +71,7 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	}
 	if references := c.StringSlice("reference"); len(references) > 0 {
 		s.named = true
-		if s.reference, err = sh.histories(c, references); err != nil {
+		if err := s.histories(references); err != nil {
 			return err
 		}
 	}
