@@ -152,7 +152,8 @@ func TestSnapshotsRefused(t *testing.T) {
 	for _, c := range []struct{ format, log, want string }{
 		{"pprof", b.String(), `log: is a profile of "samples", "cpu", which does not say what is live: record a heap profile (Go: /debug/pprof/heap)`},
 		{"pprof", "\x0a\x7f", "log: is a damaged profile, or one that is cut off: its strings come last, so nothing of it can be used"},
-		{"pprof", strings.Repeat("\x12\x00", 3<<20), "log: is a profile of more than 2097152 parts: too large to read"},
+		{"pprof", strings.Repeat("\x12\x00", 4<<20), "log: is a profile of more than 3145728 parts: too large to read"},
+		{"pprof", "\x12\x80\x80\x80\x04" + strings.Repeat("\x1a\x00", 4<<20), "log: is a profile of more than 3145728 parts: too large to read"},
 		{"pprof-text", "heap profile:      1:        8 [     1:        8] @ growthz\n", `log: is a profile of kind "growthz", which does not say what is live: record a heap profile`},
 		{"memray", "allocator,size\nMALLOC,8\n", "log: has no columns num_allocations, size, tid and stack_trace"},
 		{"pprof", heap[:len(heap)-200], "log: the profile ends early: unexpected EOF"},
