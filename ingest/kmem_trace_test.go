@@ -280,3 +280,10 @@ func BenchmarkFtrace(b *testing.B) {
 		return s
 	})
 }
+
+// A CPU that falls silent holds up some events, and costs no time.
+func BenchmarkFtraceSilentCPU(b *testing.B) {
+	benchmarkEvents(b, "a-1 [007] ..... 0.000001: kmalloc: call_site=g ptr=f0 bytes_alloc=64\n", func(i int) string {
+		return fmt.Sprintf("  a-1 [001] ..... %d.%06d: kmalloc: call_site=f+0x1/0x2 ptr=%016x bytes_alloc=8\n", i/1000000, i%1000000, 4096+i*16)
+	})
+}
