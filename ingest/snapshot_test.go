@@ -141,6 +141,26 @@ func TestSnapshotBadLines(t *testing.T) {
 	}
 }
 
+// Go's names belong to the row before them, and not to the one before a damaged row.
+func TestPprofTextNames(t *testing.T) {
+	const name = "#\t0x10\tmain.%s+0x1\t\t/a/main.go:%d\n"
+	log := "heap profile: 3: 24 [3: 24] @ heap/2\n1: 8 [1: 8] @ 0x10 0x20\n" + fmt.Sprintf(name, "f", 1) + fmt.Sprintf(name, "main", 2) +
+		"\n1: 8 [1: x] @ 0x30\n" + fmt.Sprintf(name, "damaged", 3) + "\n1: 16 [1: 16] @ 0x40\n# runtime.MemStats\n# Alloc = 1\n"
+	events, src, err := readText(t, "auto", log)
+	if err == nil || err.Error() != `log:6: row not understood: "1: 8 [1: x] @ 0x30"` {
+		t.Error(err)
+	}
+	var got []string
+	for _, e := range events {
+		for _, f := range src.Stacks().Frames(e.Stack) {
+			got = append(got, fmt.Sprint(e.Size, " ", f))
+		}
+	}
+	if want := []string{"8 main.f (main.go:1)", "8 main.main (main.go:2)", "16 0x40"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // What says nothing of what is live is refused as a whole.
 func TestSnapshotsRefused(t *testing.T) {
 	cpu := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}}
