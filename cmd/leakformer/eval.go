@@ -36,6 +36,7 @@ func (sh *shell) eval() *cli.Command {
 			&cli.StringSliceFlag{Name: "peer-labels", Usage: "`FILE` with the truth about more logs for trees to learn from; may be repeated"},
 			&cli.Float64SliceFlag{Name: "cut", Usage: "look at each run after this `SHARE` of its events; may be repeated (default: 0.3, 0.6, 0.9 and 1)"},
 			&cli.Float64Flag{Name: "every", Usage: "look at each run after every such `SHARE` of its events, too, to see how soon leaks are found"},
+			&cli.BoolFlag{Name: "robustness", Usage: "measure how verdicts change when the same runs are logged in another way, in place of the table"},
 			&cli.StringFlag{Name: "html", Usage: "`FILE` for a page with all tables and diagrams"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
 			&cli.BoolFlag{Name: "programs", Usage: "add a table for each program"},
@@ -96,6 +97,9 @@ func (sh *shell) evalAction(c *cli.Context) error {
 			return err
 		}
 		entrants = append(entrants, *trees)
+	}
+	if c.Bool("robustness") {
+		return e.robustness(entrants)
 	}
 	res, err := eval.Compare(c.Context, e.samples(), append(entrants, eval.RuleEntrants()...))
 	if err != nil {
