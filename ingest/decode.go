@@ -184,7 +184,7 @@ func (d *decoder) allocIn(heap int32, e Event) bool {
 	block, lost, wasLive := d.ledger.alloc(heap, e.Addr, e.Size, e.Stack)
 	if wasLive {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
-			Time: e.Time, PID: e.PID, TID: e.TID, Comm: e.Comm, Line: e.Line}
+			Time: e.Time, PID: e.PID, TID: e.TID, Line: e.Line}
 		d.died(&f)
 		if !d.emit(f) {
 			return false

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"leakformer/ingest"
 	"leakformer/ingest/ingesttest"
@@ -191,6 +192,17 @@ func TestFtraceWaitsForFew(t *testing.T) {
 			t.Fatalf("line %d came first", e.Line)
 		}
 		break
+	}
+}
+
+// A line that looks like the start of an entry again and again is given up early.
+func TestFtraceOddLine(t *testing.T) {
+	log := "a-1 [001] ..... 1.000001: kmalloc: call_site=g ptr=f0 bytes_alloc=64\n" +
+		strings.Repeat(strings.Repeat("a-1 [1] ", 1<<16)+"\n", 20)
+	start := time.Now()
+	events, report, err := readLog(t, strings.NewReader(log), "ftrace")
+	if err != nil || len(events) != 1 || report.Recognised != 1 || time.Since(start) > 10*time.Second {
+		t.Errorf("%d events, %d lines recognised in %v, %v", len(events), report.Recognised, time.Since(start), err)
 	}
 }
 
