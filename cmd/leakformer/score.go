@@ -124,7 +124,7 @@ func findingsOutput(format string, w io.Writer) (detect.Handler, error) {
 // histories measures clean runs.
 func (sh *shell) histories(c *cli.Context, logs []string) (tokenize.Reference, error) {
 	var ref tokenize.Reference
-	err := sh.eachRun(c.Context, logs, c.String("log-format"), func(r *tokenize.Run) { ref = append(ref, tokenize.NewHistory(r)) })
+	err := sh.eachRun(c.Context, logs, c.String("log-format"), func(r *tokenize.Run, _, _ string) { ref = append(ref, tokenize.NewHistory(r)) })
 	if err != nil {
 		return nil, fmt.Errorf("reference: %w", err)
 	}
