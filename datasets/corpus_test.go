@@ -67,12 +67,12 @@ func corpusRun(t *testing.T, path string, r *Run, l *LogLabels) {
 		t.Fatal(err)
 	}
 	defer src.Close()
-	trace := newTraceHasher(src)
+	trace := HashTrace(src)
 	if err := l.VerifyEvents(trace); err != nil {
 		t.Error(err)
 	}
-	if trace.sum() != r.Trace {
-		t.Errorf("%s: trace %s, its row says %s", path, trace.sum(), r.Trace)
+	if trace.Sum() != r.Trace {
+		t.Errorf("%s: trace %s, its row says %s", path, trace.Sum(), r.Trace)
 	}
 	if r.Tool == "" || r.Package == "" || r.Scale == 0 || r.Format == "" || r.Seconds == 0 {
 		t.Errorf("%s: the row is not complete: %+v", path, r)

@@ -58,34 +58,58 @@ func PartOfLabels(name string, labels *Labels) Part {
 // reported, not the first alone.
 func CheckSplit(byProgram bool, parts ...Part) error {
 	var errs []error
-	type place struct{ part, log string }
-	programs, runs := map[string]place{}, map[string]place{}
+	var split Split
 	for _, p := range parts {
 		if len(p.Logs) == 0 {
 			errs = append(errs, fmt.Errorf("no log in the %s part", p.Name))
 		}
 		for _, l := range p.Logs {
-			if other, ok := programs[l.Program]; ok && byProgram && other.part != p.Name {
-				errs = append(errs, fmt.Errorf("program %s is in the %s part (%s) and in the %s part (%s)", l.Program, other.part, other.log, p.Name, l.Log))
-			} else if !ok {
-				programs[l.Program] = place{p.Name, l.Log}
+			if byProgram {
+				errs = append(errs, split.Unknown(p.Name, l))
 			}
-			if l.Program == "" && byProgram {
-				errs = append(errs, fmt.Errorf("%s has no program: the split cannot be checked", l.Log))
-			}
-			for _, same := range l.identities() {
-				if other, ok := runs[same.key]; ok {
-					errs = append(errs, fmt.Errorf("%s (%s part) and %s (%s part) are the same run: %s", other.log, other.part, l.Log, p.Name, same.why))
-					break
-				}
-			}
-			for _, same := range l.identities() {
-				runs[same.key] = place{p.Name, l.Log}
-			}
+			errs = append(errs, split.Add(p.Name, l))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("split refused: %w", err)
+	}
+	return nil
+}
+
+// Split checks logs one at a time, where they are not all known at once. The zero
+// value is a split without logs.
+type Split struct {
+	programs, runs map[string]place
+}
+
+// place is where a log is: the first of its program, or the run itself.
+type place struct{ part, log string }
+
+// Add adds a log to a part, and refuses one that is the same run as an earlier log.
+func (s *Split) Add(part string, l PartLog) error {
+	if s.runs == nil {
+		s.programs, s.runs = map[string]place{}, map[string]place{}
+	}
+	if _, ok := s.programs[l.Program]; !ok {
+		s.programs[l.Program] = place{part, l.Log}
+	}
+	var err error
+	for _, same := range l.identities() {
+		if other, ok := s.runs[same.key]; ok && err == nil {
+			err = fmt.Errorf("%s (%s part) and %s (%s part) are the same run: %s", other.log, other.part, l.Log, part, same.why)
+		}
+		s.runs[same.key] = place{part, l.Log}
+	}
+	return err
+}
+
+// Unknown refuses a log for a part if its program has logs in another one.
+func (s *Split) Unknown(part string, l PartLog) error {
+	if l.Program == "" {
+		return fmt.Errorf("%s has no program: the split cannot be checked", l.Log)
+	}
+	if other, ok := s.programs[l.Program]; ok && other.part != part {
+		return fmt.Errorf("program %s is in the %s part (%s) and in the %s part (%s)", l.Program, other.part, other.log, part, l.Log)
 	}
 	return nil
 }
@@ -110,18 +134,18 @@ func (l *PartLog) identities() []identity {
 // stored, and two runs that only the clock tells apart have the same. A log
 // without events has no hash: "". It uses up the source's events.
 func TraceHash(src ingest.Source) (string, error) {
-	t := newTraceHasher(src)
+	t := HashTrace(src)
 	for _, err := range t.Events() {
 		var syntax *ingest.SyntaxError
 		if err != nil && !errors.As(err, &syntax) {
 			return "", err
 		}
 	}
-	return t.sum(), nil
+	return t.Sum(), nil
 }
 
-// traceHasher is a source that hashes what is read from it.
-type traceHasher struct {
+// Traced is a source that hashes what is read from it.
+type Traced struct {
 	ingest.Source
 	hash   hash.Hash
 	out    *bufio.Writer
@@ -130,12 +154,15 @@ type traceHasher struct {
 	events bool
 }
 
-func newTraceHasher(src ingest.Source) *traceHasher {
+// HashTrace returns a source with the events of src, which has their hash once all
+// have been read.
+func HashTrace(src ingest.Source) *Traced {
 	h := sha256.New()
-	return &traceHasher{Source: src, hash: h, out: bufio.NewWriterSize(h, 1<<16), known: map[ingest.StackID]uint64{}}
+	return &Traced{Source: src, hash: h, out: bufio.NewWriterSize(h, 1<<16), known: map[ingest.StackID]uint64{}}
 }
 
-func (t *traceHasher) Events() iter.Seq2[ingest.Event, error] {
+// Events implements [ingest.Source].
+func (t *Traced) Events() iter.Seq2[ingest.Event, error] {
 	return func(yield func(ingest.Event, error) bool) {
 		for e, err := range t.Source.Events() {
 			if err == nil {
@@ -148,7 +175,7 @@ func (t *traceHasher) Events() iter.Seq2[ingest.Event, error] {
 	}
 }
 
-func (t *traceHasher) add(e *ingest.Event) {
+func (t *Traced) add(e *ingest.Event) {
 	t.events = true
 	number, known := t.known[e.Stack]
 	if !known {
@@ -170,7 +197,8 @@ func (t *traceHasher) add(e *ingest.Event) {
 	io.WriteString(t.out, "\n")
 }
 
-func (t *traceHasher) sum() string {
+// Sum is what [TraceHash] returns, of the events read so far.
+func (t *Traced) Sum() string {
 	if !t.events {
 		return ""
 	}

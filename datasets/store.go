@@ -69,7 +69,7 @@ func (c *collector) strip(plain, raw string, class Class, ctl *control) (s *stri
 // store checks the labels against the events of the log, and moves the log to its
 // place or writes it there in Arrow. It returns the hash of the trace.
 func (c *collector) store(ctx context.Context, plain, log string, labels *LogLabels) (string, error) {
-	read := func(use func(*traceHasher) error) (string, error) {
+	read := func(use func(*Traced) error) (string, error) {
 		f, err := os.Open(plain)
 		if err != nil {
 			return "", err
@@ -80,18 +80,18 @@ func (c *collector) store(ctx context.Context, plain, log string, labels *LogLab
 			return "", err
 		}
 		defer src.Close()
-		t := newTraceHasher(src)
+		t := HashTrace(src)
 		err = use(t)
-		return t.sum(), err
+		return t.Sum(), err
 	}
-	trace, err := read(func(t *traceHasher) error { return labels.VerifyEvents(t) })
+	trace, err := read(func(t *Traced) error { return labels.VerifyEvents(t) })
 	if err != nil {
 		return "", err
 	}
 	if !c.cfg.Arrow {
 		return trace, copyFile(log, plain)
 	}
-	return read(func(t *traceHasher) error { return columnar.Write(ctx, log, t, columnar.Options{}) })
+	return read(func(t *Traced) error { return columnar.Write(ctx, log, t, columnar.Options{}) })
 }
 
 // copyFile copies a file: a rename would not do from one file system to another.

@@ -90,6 +90,26 @@ func (d *decoder) process(pid int32) {
 	d.report.Processes++
 }
 
+// maxCommands bounds the processes whose commands are kept.
+const maxCommands = 1024
+
+// command notes what a process runs: the first program is that of the log.
+func (d *decoder) command(pid int32, text []byte) {
+	r := d.report
+	switch {
+	case r.Command == "":
+		r.Command = string(text)
+	case r.Command == string(text):
+		delete(r.Commands, pid)
+	case len(r.Commands) == maxCommands:
+	default:
+		if r.Commands == nil {
+			r.Commands = map[int32]string{}
+		}
+		r.Commands[pid] = string(text)
+	}
+}
+
 // symbol normalises a name (see NormalizeSymbol), each once.
 func (d *decoder) symbol(name []byte) string {
 	if s, ok := d.symbols[string(name)]; ok {
@@ -164,7 +184,7 @@ func (d *decoder) allocIn(heap int32, e Event) bool {
 	block, lost, wasLive := d.ledger.alloc(heap, e.Addr, e.Size, e.Stack)
 	if wasLive {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
-			Time: e.Time, PID: e.PID, TID: e.TID, Comm: e.Comm, Line: e.Line}
+			Time: e.Time, PID: e.PID, TID: e.TID, Line: e.Line}
 		d.died(&f)
 		if !d.emit(f) {
 			return false

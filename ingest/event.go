@@ -3,7 +3,8 @@
 //
 // [Open] finds out how a file is compressed and which format it has, and
 // returns a [Source]: events in the order of the log, the call stacks they name,
-// and a parse report that is complete when the events have been read.
+// and a parse report that is complete when the events have been read. [OpenSeries]
+// reads the snapshots of a run that stand in a file each.
 package ingest
 
 import (

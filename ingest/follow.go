@@ -55,16 +55,22 @@ func Follow(ctx context.Context, path string) (*Follower, error) {
 func (f *Follower) Replaced() bool { return f.replaced }
 
 // Detect waits until the head of the file tells the log's format, and returns its
-// name. A head that has not changed for five looks is taken for what there is: name
-// the format instead where a log may begin slower, or with lines of another one.
+// name. Logs of some formats begin with lines of another one: it looks at as much as
+// detection ever does, or at what is there when the file has rested for a second, or
+// five seconds after it began (more precisely 5 and 25 times Poll). Name the format
+// instead where a log begins slower than that.
 func (f *Follower) Detect() (string, error) {
-	since, size := time.Now(), int64(-1)
+	begun, rests := time.Now(), time.Now()
+	size := int64(-1)
 	for {
 		if st, err := os.Stat(f.path); err == nil && st.Size() != size {
-			since, size = time.Now(), st.Size()
+			if size <= 0 {
+				begun = time.Now()
+			}
+			size, rests = st.Size(), time.Now()
 		}
-		again := f.pause(5 * f.poll())
-		if st, err := os.Stat(f.path); again && err == nil && st.Size() != size && st.Size() < 4*peekSize {
+		resting, interrupted := time.Since(rests), !f.pause(f.poll())
+		if !interrupted && size < peekSize && resting < 5*f.poll() && time.Since(begun) < 25*f.poll() {
 			continue
 		}
 		src, err := Open(f.path, Options{})
@@ -73,7 +79,7 @@ func (f *Follower) Detect() (string, error) {
 		}
 		format, ok := errors.AsType[*FormatError](err)
 		hopeless := ok && format.refused || size >= 4*peekSize
-		if !again || hopeless || f.Idle > 0 && time.Since(since) >= f.Idle {
+		if hopeless || interrupted || f.Idle > 0 && resting >= f.Idle {
 			return "", err
 		}
 	}

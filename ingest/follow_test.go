@@ -206,6 +206,27 @@ func TestFollowDetect(t *testing.T) {
 	if format, err := f.Detect(); format != "trace-malloc" || err != nil {
 		t.Errorf("%q, %v", format, err)
 	}
+	// A log that never rests is not waited for.
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan bool)
+	go func() {
+		defer close(stopped)
+		for ctx.Err() == nil {
+			if w, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0); err == nil {
+				io.WriteString(w, "--7-- malloc(8) = 0x10\n")
+				w.Close()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	if format, err := f.Detect(); format != "trace-malloc" || err != nil {
+		t.Errorf("%q, %v", format, err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() >= 256<<10 {
+		t.Errorf("%d bytes had to be there, %v", st.Size(), err)
+	}
+	cancel()
+	<-stopped
 	// What cannot become a log ends the waiting.
 	if err := os.WriteFile(path, []byte("PERFILE2"), 0o644); err != nil {
 		t.Fatal(err)

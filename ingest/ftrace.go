@@ -134,11 +134,16 @@ func (r *ftrace) note(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("cpus="))
 }
 
+// maxColumns is where the CPU of an entry stands at the latest: the names of tasks are
+// short.
+const maxColumns = 128
+
 // parseFtrace reads an entry up to its arguments. The name of a task may hold
 // anything: what counts is the first "-PID [CPU] TIME: EVENT:".
 func parseFtrace(line []byte, e *traceEntry) bool {
+	columns := line[:min(len(line), maxColumns)]
 	for from := 0; ; {
-		open := bytes.IndexByte(line[from:], '[')
+		open := bytes.IndexByte(columns[from:], '[')
 		if open < 0 {
 			return false
 		}

@@ -10,7 +10,7 @@ type heapRows struct {
 	rows []heapRow
 	// addrs are the call stacks of all rows, innermost first, one after the other.
 	addrs   []uint64
-	dropped int64 // rows whose call stack found no room
+	dropped int64 // rows that found no room
 	modules modules
 	rate    int64 // of a sampled profile: bytes from one sample to the next
 	held    snapshot
@@ -52,9 +52,10 @@ func (h *heapRows) add(row heapRow, stack []byte) bool {
 			h.addrs = append(h.addrs, addr)
 		}
 	}
-	if len(h.addrs) > maxAddresses {
+	if len(h.addrs) > maxAddresses || len(h.rows) >= maxEntries {
 		h.addrs = h.addrs[:row.from]
 		h.dropped++
+		return true
 	}
 	row.to = len(h.addrs)
 	h.rows = append(h.rows, row)
@@ -105,7 +106,7 @@ func (h *heapRows) emit() bool {
 		d.report.Warn("%s: no row has a call stack: the profiler could not unwind", d.report.Name)
 	}
 	if h.dropped > 0 {
-		d.report.Warn("%s: the call stacks of %d rows were left out, because those before fill the table", d.report.Name, h.dropped)
+		d.report.Warn("%s: %d rows were left out, because those before fill the table", d.report.Name, h.dropped)
 	}
 	if h.rate > 1 {
 		d.report.Warn("%s: the profile is a sample of about one in %d bytes: sizes and numbers of blocks are estimates", d.report.Name, h.rate)

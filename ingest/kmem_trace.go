@@ -47,17 +47,23 @@ var kmemEvents = map[string]kmemKind{
 // kmemTrace turns events of kmem, whichever tool printed them, into allocs and
 // frees. An event waits until it is known whether a call stack follows it.
 type kmemTrace struct {
-	d     *decoder
-	held  []heldEvent
-	first int64 // number of held[0]
+	d *decoder
+	// held[done:] are the events that have not been emitted; first is the number of
+	// held[0]. waiting tells the number of the event of a CPU that waits.
+	held    []heldEvent
+	done    int
+	first   int64
+	waiting map[int64]int64
 	// started: base is the stamp of the first event.
 	started bool
 	base    time.Duration
 	sites   map[string]StackID // by event and call site
 	frames  map[string]FrameID
 	key     []byte
-	stack   []FrameID // that is being read
-	owner   int64     // number of the event whose stack it is, or -1
+	// stack is being read, for the event of the CPU owner.
+	stack   []FrameID
+	reading bool
+	owner   int64
 }
 
 // heldEvent is an event that has not been emitted.
@@ -81,7 +87,7 @@ type traceEntry struct {
 }
 
 func newKmemTrace(d *decoder) *kmemTrace {
-	return &kmemTrace{d: d, sites: map[string]StackID{}, frames: map[string]FrameID{}, owner: -1}
+	return &kmemTrace{d: d, sites: map[string]StackID{}, frames: map[string]FrameID{}, waiting: map[int64]int64{}}
 }
 
 // event takes one event of kmem.
@@ -121,9 +127,13 @@ func (t *kmemTrace) event(e *traceEntry, kind kmemKind) bool {
 	} else {
 		h.event.Size = 0
 	}
+	t.release(h.cpu)
+	if h.waits {
+		t.waiting[h.cpu] = t.first + int64(len(t.held))
+	}
 	t.held = append(t.held, h)
-	if len(t.held) > maxWaiting {
-		t.held[0].waits = false
+	if len(t.held)-t.done > maxWaiting {
+		t.release(t.held[t.done].cpu)
 	}
 	return t.flush()
 }
@@ -140,20 +150,28 @@ func (t *kmemTrace) clock(e *traceEntry) time.Duration {
 	return e.at - t.base
 }
 
-// settle lets the events of a CPU go that wait for a call stack: none comes.
+// settle lets the event of a CPU go that waits for a call stack: none comes.
 func (t *kmemTrace) settle(cpu int64) bool {
-	for i := range t.held {
-		if t.held[i].cpu == cpu {
-			t.held[i].waits = false
-		}
-	}
+	t.release(cpu)
 	return t.flush()
+}
+
+// release marks the event of a CPU that waits as one that does not, and tells which.
+func (t *kmemTrace) release(cpu int64) *heldEvent {
+	n, ok := t.waiting[cpu]
+	if !ok {
+		return nil
+	}
+	delete(t.waiting, cpu)
+	h := &t.held[n-t.first]
+	h.waits = false
+	return h
 }
 
 // settleAll lets all events go.
 func (t *kmemTrace) settleAll() bool {
-	for i := range t.held {
-		t.held[i].waits = false
+	for cpu := range t.waiting {
+		t.release(cpu)
 	}
 	return t.flush()
 }
@@ -161,10 +179,9 @@ func (t *kmemTrace) settleAll() bool {
 // flush emits the events that wait for nothing, up to the first that does. Those of
 // several CPUs may be out of order; the log's clock does not go back.
 func (t *kmemTrace) flush() bool {
-	n := 0
-	for n < len(t.held) && !t.held[n].waits {
-		h := &t.held[n]
-		n++
+	for t.done < len(t.held) && !t.held[t.done].waits {
+		h := &t.held[t.done]
+		t.done++
 		t.d.now = max(t.d.now, h.at)
 		ok := false
 		switch h.kind {
@@ -181,45 +198,38 @@ func (t *kmemTrace) flush() bool {
 			return false
 		}
 	}
-	t.held = append(t.held[:0], t.held[n:]...)
-	t.first += int64(n)
+	if t.done == len(t.held) || t.done > maxWaiting {
+		t.first += int64(t.done)
+		t.held = append(t.held[:0], t.held[t.done:]...)
+		t.done = 0
+	}
 	return true
 }
 
-// openStack starts the call stack of the latest event of a CPU, if it waits for one.
+// openStack starts the call stack of the event of a CPU that waits for one.
 func (t *kmemTrace) openStack(cpu int64) {
-	t.stack, t.owner = t.stack[:0], -1
-	for i := len(t.held) - 1; i >= 0; i-- {
-		if h := &t.held[i]; h.cpu == cpu {
-			if h.waits {
-				t.owner = t.first + int64(i)
-			}
-			return
-		}
-	}
+	_, t.reading = t.waiting[cpu]
+	t.stack, t.owner = t.stack[:0], cpu
 }
 
 // maxKernelStack bounds one call stack; the kernel's own have at most 127 frames.
 const maxKernelStack = 256
 
 func (t *kmemTrace) push(f FrameID) {
-	if t.owner >= 0 && len(t.stack) < maxKernelStack {
+	if t.reading && len(t.stack) < maxKernelStack {
 		t.stack = append(t.stack, f)
 	}
 }
 
 // closeStack gives the call stack to its event.
 func (t *kmemTrace) closeStack() bool {
-	if t.owner < 0 {
+	if !t.reading {
 		return true
 	}
-	if i := t.owner - t.first; i >= 0 && i < int64(len(t.held)) {
-		h := &t.held[i]
-		if h.waits = false; len(t.stack) > 0 {
-			h.event.Stack = t.d.stacks.Stack(t.stack)
-		}
+	t.reading = false
+	if h := t.release(t.owner); h != nil && len(t.stack) > 0 {
+		h.event.Stack = t.d.stacks.Stack(t.stack)
 	}
-	t.owner = -1
 	return t.flush()
 }
 

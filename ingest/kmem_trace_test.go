@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"leakformer/ingest"
 	"leakformer/ingest/ingesttest"
@@ -194,6 +195,17 @@ func TestFtraceWaitsForFew(t *testing.T) {
 	}
 }
 
+// A line that looks like the start of an entry again and again is given up early.
+func TestFtraceOddLine(t *testing.T) {
+	log := "a-1 [001] ..... 1.000001: kmalloc: call_site=g ptr=f0 bytes_alloc=64\n" +
+		strings.Repeat(strings.Repeat("a-1 [1] ", 1<<16)+"\n", 20)
+	start := time.Now()
+	events, report, err := readLog(t, strings.NewReader(log), "ftrace")
+	if err != nil || len(events) != 1 || report.Recognised != 1 || time.Since(start) > 10*time.Second {
+		t.Errorf("%d events, %d lines recognised in %v, %v", len(events), report.Recognised, time.Since(start), err)
+	}
+}
+
 // printed is what two prints of one trace have in common: all but addresses, which are
 // hashed in one of them, and the last digits of times.
 func printed(t *testing.T, file string) []string {
@@ -278,5 +290,12 @@ func BenchmarkFtrace(b *testing.B) {
 			s += fmt.Sprintf("  a-1 [001] ..... %d.%06d: kfree: call_site=g+0x1/0x2 ptr=%016x\n", i/1000000, i%1000000, freed)
 		}
 		return s
+	})
+}
+
+// A CPU that falls silent holds up some events, and costs no time.
+func BenchmarkFtraceSilentCPU(b *testing.B) {
+	benchmarkEvents(b, "a-1 [007] ..... 0.000001: kmalloc: call_site=g ptr=f0 bytes_alloc=64\n", func(i int) string {
+		return fmt.Sprintf("  a-1 [001] ..... %d.%06d: kmalloc: call_site=f+0x1/0x2 ptr=%016x bytes_alloc=8\n", i/1000000, i%1000000, 4096+i*16)
 	})
 }

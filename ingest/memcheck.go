@@ -158,8 +158,8 @@ func (r *memcheckText) statement(pid int32, text []byte) {
 	case bytes.HasPrefix(text, []byte("Using Valgrind-")) && report.Tool == "":
 		version, _, _ := bytes.Cut(text[len("Using Valgrind-"):], []byte(" "))
 		report.Tool = "valgrind " + string(version)
-	case bytes.HasPrefix(text, []byte("Command: ")) && report.Command == "":
-		report.Command = string(text[len("Command: "):])
+	case bytes.HasPrefix(text, []byte("Command: ")):
+		r.d.command(pid, text[len("Command: "):])
 	case bytes.Equal(text, heapSummary):
 		r.proc(pid).unfinished = true
 	case bytes.Equal(text, leakSummary):

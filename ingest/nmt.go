@@ -205,7 +205,7 @@ func (r *nmt) part(text []byte) bool {
 func (r *nmt) book(how, typeName string, a nmtAmount) {
 	site := nmtSite{nmtAmount: a, line: r.d.lines.n}
 	if len(r.frames) == 0 {
-		if _, again := r.ways[nmtWay{how, r.category}]; again || r.category == "" {
+		if _, again := r.ways[nmtWay{how, r.category}]; again || r.category == "" || len(r.ways) >= maxCached {
 			return
 		}
 		frames := []FrameID{r.d.stacks.Frame(Frame{Function: how}), r.d.stacks.Frame(Frame{Function: r.category})}
@@ -215,7 +215,7 @@ func (r *nmt) book(how, typeName string, a nmtAmount) {
 		return
 	}
 	frames := r.frames
-	if r.frames = r.frames[:0]; typeName == "Arena Chunk" {
+	if r.frames = r.frames[:0]; typeName == "Arena Chunk" || len(r.sites) >= maxEntries {
 		return
 	}
 	if i, ok := r.ways[nmtWay{how, typeName}]; ok {

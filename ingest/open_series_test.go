@@ -243,7 +243,7 @@ func TestOpenSeriesWithEmpty(t *testing.T) {
 
 func TestSeriesKey(t *testing.T) {
 	for name, want := range map[string]string{
-		"/tmp/prog.0001.heap":         "/tmp/prog.#.heap",
+		"/srv/prog.0001.heap":         "/srv/prog.#.heap",
 		"prog.0012.heap":              "prog.#.heap",
 		"a1/jeprof.77.0.i0.heap":      "a1/jeprof.77",
 		"jeprof.77.12.i9.heap":        "jeprof.77",

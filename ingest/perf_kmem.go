@@ -36,7 +36,7 @@ func readPerfKmem(d *decoder) error {
 				return nil
 			}
 			t.openStack(e.cpu)
-		case isFrame && t.owner >= 0:
+		case isFrame && t.reading:
 			d.report.Recognised++
 			if len(frame.symbol) > 0 || len(frame.module) > 0 {
 				t.push(t.frame(frame.symbol, frame.module))

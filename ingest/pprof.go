@@ -18,7 +18,7 @@ import (
 // megabytes and tens of thousands of parts.
 const (
 	maxProfile      = 32 << 20
-	maxProfileParts = 2 << 20
+	maxProfileParts = 3 << 20
 )
 
 // sniffPprof wants the first fields to be of the kinds that they have in a profile,
@@ -126,12 +126,21 @@ func readPprof(d *decoder) error {
 // checkProfile walks over the parts of a profile, which are small by themselves but
 // take memory when they are many.
 func checkProfile(data []byte) error {
-	for parts := 0; len(data) > 0; parts++ {
-		_, _, rest, ok := nextField(data)
-		switch data = rest; {
-		case !ok:
+	parts := 0
+	for len(data) > 0 {
+		number, value, rest, ok := nextField(data)
+		if !ok {
 			return errors.New("is a damaged profile, or one that is cut off: its strings come last, so nothing of it can be used")
-		case parts == maxProfileParts:
+		}
+		data = rest
+		if parts++; number == 2 || number == 4 {
+			// The labels of a sample, the inlined functions of a place.
+			for ok && len(value) > 0 && parts <= maxProfileParts {
+				_, _, value, ok = nextField(value)
+				parts++
+			}
+		}
+		if parts > maxProfileParts {
 			return fmt.Errorf("is a profile of more than %d parts: too large to read", maxProfileParts)
 		}
 	}

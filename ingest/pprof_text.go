@@ -40,6 +40,7 @@ type pprofText struct {
 	rows   heapRows
 	head   heapRow // what the header says
 	begun  bool
+	inRow  bool      // names may follow
 	frames []FrameID // of the names behind the row read last
 	got    heapRow   // sum of the rows
 }
@@ -105,7 +106,8 @@ func (r *pprofText) line(line []byte) (more bool, err error) {
 	r.name()
 	row, stack, ok := parseHeapRow(line)
 	row.line = d.lines.n
-	if !ok || !r.rows.add(row, stack) {
+	r.inRow = ok && r.rows.add(row, stack)
+	if !r.inRow {
 		return d.bad(d.lines.n, "row not understood: %q", clip(line)), nil
 	}
 	r.got.count = min(r.got.count+row.count, maxBlock)
@@ -141,7 +143,7 @@ func (r *pprofText) header(text []byte) (more bool, err error) {
 // symbol takes what follows "#" in "#	0xADDRESS	FUNCTION+0xOFFSET	FILE:LINE".
 func (r *pprofText) symbol(line []byte) bool {
 	fields := bytes.Split(bytes.Trim(line, "\t "), []byte("\t"))
-	if len(fields) < 3 || len(r.rows.rows) == 0 || len(r.frames) >= maxDepth {
+	if len(fields) < 3 || !r.inRow || r.rows.dropped > 0 || len(r.frames) >= maxDepth {
 		return false
 	}
 	addr, ok := bytes.CutPrefix(fields[0], []byte("0x"))

@@ -34,6 +34,8 @@ var refusals = []refusal{
 		"it is a graph of objects; for native memory run: jcmd PID VM.native_memory"},
 	{"the output of ms_print", isMsPrint,
 		"it is rounded; read the file massif.out.PID that it was made from"},
+	{"a comparison by UMDH", isUMDH,
+		"use the dump of the C runtime's debug heap (crt in leakformer formats)"},
 	{"an XML report of Valgrind 3.4 or older (protocol 1 to 3)", isOldXML,
 		"use Valgrind 3.5 or later, or its text report (without --xml=yes)"},
 }
@@ -91,6 +93,12 @@ func isCallgrind(head []byte) bool {
 
 func isMsPrint(head []byte) bool {
 	return headLines(head[:min(len(head), 4096)], func(line []byte) bool { return bytes.HasPrefix(line, []byte("ms_print arguments: ")) })
+}
+
+func isUMDH(head []byte) bool {
+	return headLines(head, func(line []byte) bool {
+		return len(line) > 1 && (line[0] == '+' || line[0] == '-') && line[1] == ' ' && bytes.Contains(line, []byte("allocs\tBackTrace"))
+	})
 }
 
 func isOldXML(head []byte) bool {

@@ -26,6 +26,7 @@ func TestRefusals(t *testing.T) {
 		{"trace-cmd", "\x17\x08\x44tracing6\x00", "trace-cmd report"},
 		{"hprof", "JAVA PROFILE 1.0.2\x00", "VM.native_memory"},
 		{"ms_print", strings.Repeat("-", 80) + "\nCommand:            ./work\nMassif arguments:   (none)\nms_print arguments: massif.out.7\n", "massif.out.PID"},
+		{"UMDH", "// Debug library initialized ...\r\n+   32000 (  32000 -      0)     32 allocs\tBackTrace2BC8DE0\r\n", "debug heap"},
 		{"XML of Valgrind 3.4", "<?xml version=\"1.0\"?>\n\n<valgrindoutput>\n\n<protocolversion>3</protocolversion>\n", "Valgrind 3.5 or later"},
 	} {
 		_, err := ingest.NewSource("log", strings.NewReader(c.head), ingest.Options{})

@@ -63,7 +63,9 @@ type Report struct {
 	// Tool, its version and the program's command, where the log tells.
 	Tool    string `json:"tool,omitempty"`
 	Command string `json:"command,omitempty"`
-	Clock   Clock  `json:"clock"`
+	// Commands, by process id, of the processes that run another program than Command.
+	Commands map[int32]string `json:"commands,omitempty"`
+	Clock    Clock            `json:"clock"`
 	// Processes is the number of different process ids.
 	Processes int `json:"processes,omitempty"`
 

@@ -252,8 +252,6 @@ func (o *writing) frees(d deed, addr uint64, line int64, flags ingest.Flags) {
 	}
 	if flags&ingest.Inferred == 0 {
 		o.seq++
-	} else if o.comm {
-		e.Comm = "a b"
 	}
 	o.want = append(o.want, e)
 }

@@ -16,8 +16,15 @@ type snapshotKey struct {
 	pid, tid int32
 }
 
+// maxEntries bounds the entries of a snapshot, some hundred bytes each. What is more
+// goes into one entry without a call stack.
+const maxEntries = 4 << 20
+
 // add books e.Count blocks of e.Size bytes in all; neither is above maxBlock.
 func (s *snapshot) add(e Event) {
+	if len(s.entries) >= maxEntries {
+		e.Stack, e.PID, e.TID = 0, 0, 0
+	}
 	key := snapshotKey{e.Stack, e.PID, e.TID}
 	if i, ok := s.index[key]; ok {
 		s.entries[i].Size = min(s.entries[i].Size+e.Size, maxBlock)

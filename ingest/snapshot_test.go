@@ -141,6 +141,26 @@ func TestSnapshotBadLines(t *testing.T) {
 	}
 }
 
+// Go's names belong to the row before them, and not to the one before a damaged row.
+func TestPprofTextNames(t *testing.T) {
+	const name = "#\t0x10\tmain.%s+0x1\t\t/a/main.go:%d\n"
+	log := "heap profile: 3: 24 [3: 24] @ heap/2\n1: 8 [1: 8] @ 0x10 0x20\n" + fmt.Sprintf(name, "f", 1) + fmt.Sprintf(name, "main", 2) +
+		"\n1: 8 [1: x] @ 0x30\n" + fmt.Sprintf(name, "damaged", 3) + "\n1: 16 [1: 16] @ 0x40\n# runtime.MemStats\n# Alloc = 1\n"
+	events, src, err := readText(t, "auto", log)
+	if err == nil || err.Error() != `log:6: row not understood: "1: 8 [1: x] @ 0x30"` {
+		t.Error(err)
+	}
+	var got []string
+	for _, e := range events {
+		for _, f := range src.Stacks().Frames(e.Stack) {
+			got = append(got, fmt.Sprint(e.Size, " ", f))
+		}
+	}
+	if want := []string{"8 main.f (main.go:1)", "8 main.main (main.go:2)", "16 0x40"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // What says nothing of what is live is refused as a whole.
 func TestSnapshotsRefused(t *testing.T) {
 	cpu := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}}
@@ -152,7 +172,8 @@ func TestSnapshotsRefused(t *testing.T) {
 	for _, c := range []struct{ format, log, want string }{
 		{"pprof", b.String(), `log: is a profile of "samples", "cpu", which does not say what is live: record a heap profile (Go: /debug/pprof/heap)`},
 		{"pprof", "\x0a\x7f", "log: is a damaged profile, or one that is cut off: its strings come last, so nothing of it can be used"},
-		{"pprof", strings.Repeat("\x12\x00", 3<<20), "log: is a profile of more than 2097152 parts: too large to read"},
+		{"pprof", strings.Repeat("\x12\x00", 4<<20), "log: is a profile of more than 3145728 parts: too large to read"},
+		{"pprof", "\x12\x80\x80\x80\x04" + strings.Repeat("\x1a\x00", 4<<20), "log: is a profile of more than 3145728 parts: too large to read"},
 		{"pprof-text", "heap profile:      1:        8 [     1:        8] @ growthz\n", `log: is a profile of kind "growthz", which does not say what is live: record a heap profile`},
 		{"memray", "allocator,size\nMALLOC,8\n", "log: has no columns num_allocations, size, tid and stack_trace"},
 		{"pprof", heap[:len(heap)-200], "log: the profile ends early: unexpected EOF"},

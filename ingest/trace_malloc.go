@@ -347,8 +347,8 @@ func (r *traceMalloc) message(l prefixed) {
 			r.start(l.pid)
 		}
 	case 'C':
-		if c, ok := bytes.CutPrefix(text, []byte("Command: ")); ok && report.Command == "" {
-			report.Command = string(c)
+		if c, ok := bytes.CutPrefix(text, []byte("Command: ")); ok {
+			r.d.command(l.pid, c)
 		}
 	case 'i':
 		if n, ok := amounts(text, "in use at exit: # bytes in # blocks"); ok {

@@ -48,8 +48,10 @@ type Manifest struct {
 	Objectives json.RawMessage `json:"objectives,omitempty"`
 	// Init is the id of the checkpoint that the training started from; "" for none.
 	Init string `json:"init,omitempty"`
-	// Data lists the logs that the model learned from.
-	Data []Datum `json:"data"`
+	// Data lists the logs that the model learned from, Before those that the models
+	// before it did, from which its training started.
+	Data   []Datum `json:"data"`
+	Before []Datum `json:"before,omitempty"`
 	// Validation is what training measured on the runs held out.
 	Validation json.RawMessage `json:"validation,omitempty"`
 }
@@ -59,6 +61,9 @@ type Datum struct {
 	Log     string `json:"log"`
 	Program string `json:"program"`
 	Events  uint32 `json:"events"`
+	// Trace is the hash of the log's contents, see datasets.TraceHash; "" if it has
+	// no events, or the checkpoint is older than this field.
+	Trace string `json:"trace,omitempty"`
 	// Labelled says that its leaks were known.
 	Labelled bool `json:"labelled,omitempty"`
 }

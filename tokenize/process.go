@@ -178,12 +178,17 @@ func (p *process) count(e *ingest.Event) {
 	}
 }
 
-// report is that of the log with the figures of the process in place of the log's.
+// report is that of the log with the program and the figures of the process in place
+// of the log's.
 // Lines, damage and the oracle are still the log's.
 func (p *process) report(log *ingest.Report) *ingest.Report {
 	r := *log
 	r.Name = fmt.Sprintf("%s [%s]", log.Name, p.name)
 	r.Processes, r.InheritedFrees, r.Sites = 1, 0, len(p.sites)
+	if command, ok := log.Commands[p.pid]; ok {
+		r.Command = command
+	}
+	r.Commands = nil
 	c := &p.counts
 	r.Events, r.Records, r.Allocs, r.Frees = p.events, c.Records, c.Allocs, c.Frees
 	r.OrphanFrees, r.LostFrees, r.AllocatedBytes, r.Outstanding = c.OrphanFrees, c.LostFrees, c.AllocatedBytes, c.Outstanding

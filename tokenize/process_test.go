@@ -97,6 +97,21 @@ func TestLoadEachSplits(t *testing.T) {
 	}
 }
 
+// Each process is a run of its own program.
+func TestLoadEachPrograms(t *testing.T) {
+	runs, err := LoadEach(context.Background(), openLog(t, testLog(t, "trace-malloc/fork.log")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range runs {
+		got = append(got, r.Program)
+	}
+	if want := []string{"calls", "calls", "objects"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("programs %q, want %q", got, want)
+	}
+}
+
 // A log of one process, and one whose process ids say only who allocated, is one run,
 // the same that Load gives.
 func TestLoadEachOne(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,11 +34,13 @@ func (sh *shell) eval() *cli.Command {
 			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about the logs, or the folder of a collection; may be repeated"},
 			modelFlag(), referenceFlag(),
 			&cli.BoolFlag{Name: "blind", Usage: "judge the runs a second time, without any clean run to compare with"},
+			&cli.BoolFlag{Name: "known", Usage: "measure programs that the model has learned from, too, by other runs: they are known programs, whatever is named for --reference"},
 			&cli.StringSliceFlag{Name: "peer", Usage: "`LOG` of a clean run, or a folder of such, for trees to learn from; may be repeated"},
 			&cli.StringSliceFlag{Name: "peer-labels", Usage: "`FILE` with the truth about more logs for trees to learn from; may be repeated"},
 			&cli.Float64SliceFlag{Name: "cut", Usage: "look at each run after this `SHARE` of its events; may be repeated (default: 0.3, 0.6, 0.9 and 1)"},
 			&cli.IntFlag{Name: "snapshots", Usage: "show the event logs as `N` evenly spaced snapshots of what was live, up to each cut"},
 			&cli.Float64Flag{Name: "every", Usage: "look at each run after every such `SHARE` of its events, too, to see how soon leaks are found"},
+			&cli.BoolFlag{Name: "robustness", Usage: "measure how verdicts change when the same runs are logged in another way, in place of the table"},
 			&cli.StringFlag{Name: "html", Usage: "`FILE` for a page with all tables and diagrams"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
 			&cli.BoolFlag{Name: "programs", Usage: "add a table for each program"},
@@ -87,20 +90,28 @@ func (sh *shell) evalAction(c *cli.Context) error {
 		}
 		defer m.Close()
 		e.known = m.checkpoint.Histories
-		for _, d := range m.checkpoint.Manifest.Data {
-			e.learned[d.Log] = d.Events
-		}
+		e.learn(m.id, slices.Concat(m.checkpoint.Manifest.Data, m.checkpoint.Manifest.Before))
 		entrants = append(entrants, eval.Entrant{Name: "leakformer " + m.id, Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Probabilities: true})
 	}
 	if err := e.choose(c.StringSlice("reference")); err != nil {
 		return err
 	}
 	if peer := (peer{c.StringSlice("peer"), c.StringSlice("peer-labels")}); peer.named() {
-		trees, err := sh.trees(c, peer)
+		all, err := sh.lessons(c, peer.clean, peer.labels)
+		if err != nil {
+			return err
+		}
+		for _, l := range all.part.Logs {
+			e.split.Add("trees' training", l)
+		}
+		trees, err := sh.trees(c, all.Data)
 		if err != nil {
 			return err
 		}
 		entrants = append(entrants, *trees)
+	}
+	if c.Bool("robustness") {
+		return e.robustness(entrants)
 	}
 	res, err := eval.Compare(c.Context, e.samples(), append(entrants, eval.RuleEntrants()...))
 	if err != nil {
@@ -181,7 +192,44 @@ type evaluation struct {
 	// which learned from the logs of these names and numbers of events.
 	references, known []*tokenize.History
 	learned           map[string]uint32
-	logs              []string
+	// split has the runs that the model and the trees learned from, the references and
+	// the logs evaluated so far; trained those that the model learned from alone.
+	split, trained datasets.Split
+	programs       map[string]bool // of trained
+	logs           []string
+	all            bool // logs are those of the label files, and none was named
+	evaluated      int
+	leftOut        []error
+}
+
+// learn notes what a model learned from.
+func (e *evaluation) learn(id string, data []model.Datum) {
+	e.programs = map[string]bool{}
+	for _, d := range data {
+		e.learned[d.Log] = d.Events
+		e.programs[d.Program] = true
+		// Logs of older checkpoints have no hash, and their names may be in use twice.
+		l := datasets.PartLog{Log: id + ": " + d.Log, Program: d.Program, Trace: d.Trace}
+		e.split.Add("training", l)
+		e.trained.Add("training", l)
+	}
+}
+
+// admit refuses a log that was learned from, is a reference or was evaluated
+// before, by its contents, and one of a program that the model knows where the
+// setting is that it does not.
+func (e *evaluation) admit(s *eval.Sample, program, trace string) error {
+	l := datasets.PartLog{Log: s.Log, Program: program, Trace: trace}
+	if err := e.split.Add("test", l); err != nil {
+		return err
+	}
+	if program == "" || e.c.Bool("known") || s.Setting == knownProgram && !e.c.Bool("blind") {
+		return nil
+	}
+	if err := e.trained.Unknown("test", l); err != nil {
+		return fmt.Errorf("%w: what is measured %s is no measure for new programs; --known measures it as a known one", err, s.Setting)
+	}
+	return nil
 }
 
 // choose lists the logs to evaluate and reads the references. A log must not be
@@ -202,8 +250,7 @@ func (e *evaluation) choose(references []string) error {
 		return err
 	}
 	e.logs = e.c.Args().Slice()
-	all := len(e.logs) == 0
-	if all {
+	if e.all = len(e.logs) == 0; e.all {
 		for _, l := range e.labels.Logs {
 			e.logs = append(e.logs, l.Log)
 		}
@@ -221,7 +268,7 @@ func (e *evaluation) choose(references []string) error {
 				e.sh.warn("note: the trees know other labelled runs of %s: what they do there is not what they do on new programs", l.Program)
 				e.peers = slices.DeleteFunc(e.peers, func(p string) bool { return p == l.Program })
 			}
-		case all:
+		case e.all:
 			e.sh.log.Info("left out", "log", log, "why", why)
 		default:
 			return fmt.Errorf("%s cannot be evaluated: it %s", log, why)
@@ -230,10 +277,17 @@ func (e *evaluation) choose(references []string) error {
 	if e.logs = logs; len(logs) == 0 {
 		return errors.New("no log is left to evaluate: all are references or were learned from: name others in --labels")
 	}
-	if len(references) > 0 {
-		e.references, err = e.sh.histories(e.c, references)
+	if len(references) == 0 {
+		return nil
 	}
-	return err
+	err = e.sh.eachRun(e.c.Context, references, e.c.String("log-format"), func(run *tokenize.Run, path, trace string) {
+		e.references = append(e.references, tokenize.NewHistory(run))
+		e.split.Add("reference", datasets.PartLog{Log: path, Program: run.Program, Trace: trace})
+	})
+	if err != nil {
+		return fmt.Errorf("reference: %w", err)
+	}
+	return nil
 }
 
 // takePeers marks the logs that the trees learn from.
@@ -294,18 +348,35 @@ func (e *evaluation) samples() iter.Seq2[*eval.Sample, error] {
 	return func(yield func(*eval.Sample, error) bool) {
 		for _, log := range e.logs {
 			s, err := e.sample(log)
+			var no *refusal
+			if e.all && errors.As(err, &no) {
+				e.sh.log.Info("left out", "log", log, "why", err)
+				e.leftOut = append(e.leftOut, err)
+				continue
+			}
 			if err != nil {
 				yield(nil, err)
 				return
 			}
+			e.evaluated++
 			for _, one := range e.looks(s) {
 				if !yield(one, nil) {
 					return
 				}
 			}
 		}
+		if e.evaluated == 0 {
+			yield(nil, fmt.Errorf("no log is left to evaluate: %w", errors.Join(e.leftOut...)))
+		} else if n := len(e.leftOut); n > 0 {
+			e.sh.warn("note: %d logs are left out (all with --verbose): %v", n, e.leftOut[0])
+		}
 	}
 }
+
+// refusal is why a log is not to be evaluated.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() error { return r.error }
 
 // looks are a run at all its cuts, in all settings.
 func (e *evaluation) looks(s *eval.Sample) (looks []*eval.Sample) {
@@ -322,7 +393,7 @@ func (e *evaluation) looks(s *eval.Sample) (looks []*eval.Sample) {
 			asSeries(&one, n)
 		}
 		looks = append(looks, &one)
-		if e.c.Bool("blind") && one.Scene.Reference.Runs() > 0 {
+		if e.c.Bool("blind") && s.Setting != knownProgram && one.Scene.Reference.Runs() > 0 {
 			blind := one
 			blind.Setting = unknownProgram
 			scene := *one.Scene
@@ -345,8 +416,12 @@ func asSeries(s *eval.Sample, n int) {
 	s.Scene = &tokenize.Scene{Run: run, Cut: run.Events, Reference: s.Scene.Reference}
 }
 
-// unknownProgram is the setting in which there is nothing to compare with.
-const unknownProgram = "no clean run known"
+// The settings of an evaluation. Of a known program the model learned other runs.
+const (
+	knownProgram   = "known program"
+	withReference  = "with reference"
+	unknownProgram = "no clean run known" // there is nothing to compare with
+)
 
 // cutsOf is the whole of a report, which has no middle.
 func (e *evaluation) cutsOf(run *tokenize.Run) []float64 {
@@ -369,23 +444,31 @@ func (e *evaluation) sample(log string) (*eval.Sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, err := e.sh.loadRun(e.c.Context, log, e.c.String("log-format"))
+	run, trace, err := e.sh.loadTraced(e.c.Context, log, e.c.String("log-format"))
 	if err != nil {
 		return nil, err
 	}
-	truth, err := eval.Match(run, label)
-	if err != nil {
-		return nil, err
+	s := &eval.Sample{Program: label.Program, Log: log, Scene: &tokenize.Scene{Run: run}}
+	program := cmp.Or(run.Program, label.Program)
+	e.place(s, program)
+	if err := e.admit(s, program, trace); err != nil {
+		return nil, &refusal{err}
 	}
-	s := &eval.Sample{Program: label.Program, Log: log, Truth: truth, Scene: &tokenize.Scene{Run: run}}
-	switch {
-	case e.references != nil:
-		s.Setting, s.Scene.Reference = "with reference", tokenize.Choose(e.references, run)
-	default:
-		s.Setting, s.Scene.Reference = "known program", tokenize.Choose(e.known, run)
+	s.Truth, err = eval.Match(run, label)
+	return s, err
+}
+
+// place says in which setting a run is judged, and with which clean runs.
+func (e *evaluation) place(s *eval.Sample, program string) {
+	if e.references != nil {
+		s.Setting, s.Scene.Reference = withReference, tokenize.Choose(e.references, s.Scene.Run)
+	} else {
+		s.Setting, s.Scene.Reference = knownProgram, tokenize.Choose(e.known, s.Scene.Run)
 	}
 	if s.Scene.Reference.Runs() == 0 {
 		s.Setting = unknownProgram
 	}
-	return s, nil
+	if e.c.Bool("known") && e.programs[program] {
+		s.Setting = knownProgram
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"leakformer/datasets"
 	"leakformer/ingest"
 	"leakformer/ingest/columnar"
 	"leakformer/tokenize"
@@ -69,6 +70,22 @@ func (sh *shell) loadRun(ctx context.Context, path, format string) (*tokenize.Ru
 	if err != nil {
 		return nil, err
 	}
+	return sh.read(ctx, src)
+}
+
+// loadTraced is loadRun with the hash of the log's contents, see [datasets.TraceHash].
+func (sh *shell) loadTraced(ctx context.Context, path, format string) (*tokenize.Run, string, error) {
+	src, err := sh.openLog(path, format)
+	if err != nil {
+		return nil, "", err
+	}
+	traced := datasets.HashTrace(src)
+	run, err := sh.read(ctx, traced)
+	return run, traced.Sum(), err
+}
+
+// read reads a whole log and closes it.
+func (sh *shell) read(ctx context.Context, src ingest.Source) (*tokenize.Run, error) {
 	run, err := tokenize.Load(ctx, src)
 	if err := errors.Join(err, src.Close()); err != nil {
 		return nil, err
@@ -145,14 +162,14 @@ func passedOver(file logFile, err error) bool {
 
 // eachRun reads the logs named and those in the folders named, one after the other.
 // A file in a folder that is no log is passed over with a note.
-func (sh *shell) eachRun(ctx context.Context, paths []string, format string, f func(*tokenize.Run)) error {
+func (sh *shell) eachRun(ctx context.Context, paths []string, format string, f func(run *tokenize.Run, path, trace string)) error {
 	files, err := expand(paths)
 	if err != nil {
 		return err
 	}
 	n := 0
 	for _, file := range files {
-		run, err := sh.loadRun(ctx, file.path, format)
+		run, trace, err := sh.loadTraced(ctx, file.path, format)
 		var unknown *ingest.FormatError
 		if file.found && errors.As(err, &unknown) {
 			sh.warn("note: %s is no log: passed over", file.path)
@@ -161,17 +178,11 @@ func (sh *shell) eachRun(ctx context.Context, paths []string, format string, f f
 		if err != nil {
 			return err
 		}
-		f(run)
+		f(run, file.path, trace)
 		n++
 	}
 	if n == 0 && len(paths) > 0 {
 		return errors.New("no log in " + strings.Join(paths, ", "))
 	}
 	return nil
-}
-
-// loadAll is eachRun with all runs in memory.
-func (sh *shell) loadAll(ctx context.Context, paths []string, format string) (runs []*tokenize.Run, err error) {
-	err = sh.eachRun(ctx, paths, format, func(r *tokenize.Run) { runs = append(runs, r) })
-	return runs, err
 }

@@ -16,13 +16,9 @@ func (p *peer) named() bool { return len(p.clean)+len(p.labels) > 0 }
 
 // trees grows boosted trees on the same sort of scenes that train draws, and
 // chooses their threshold on the runs held out, as it does.
-func (sh *shell) trees(c *cli.Context, p peer) (*eval.Entrant, error) {
-	data, err := sh.trainingData(c, p.clean, p.labels)
-	if err != nil {
-		return nil, err
-	}
+func (sh *shell) trees(c *cli.Context, data train.Data) (*eval.Entrant, error) {
 	var learn, held []model.TreeExample
-	err = train.Cases(c.Context, data, train.CasesConfig{Seed: c.Uint64("seed")}, func(k train.Case) error {
+	err := train.Cases(c.Context, data, train.CasesConfig{Seed: c.Uint64("seed")}, func(k train.Case) error {
 		e := model.TreeExample{Features: model.Features(k.View), Leak: k.Leak, Weight: k.Weight}
 		if k.Held {
 			held = append(held, e)

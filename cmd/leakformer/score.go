@@ -71,7 +71,7 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	}
 	if references := c.StringSlice("reference"); len(references) > 0 {
 		s.named = true
-		if s.reference, err = sh.histories(c, references); err != nil {
+		if err := s.histories(references); err != nil {
 			return err
 		}
 	}
@@ -124,7 +124,7 @@ func findingsOutput(format string, w io.Writer) (detect.Handler, error) {
 // histories measures clean runs.
 func (sh *shell) histories(c *cli.Context, logs []string) (tokenize.Reference, error) {
 	var ref tokenize.Reference
-	err := sh.eachRun(c.Context, logs, c.String("log-format"), func(r *tokenize.Run) { ref = append(ref, tokenize.NewHistory(r)) })
+	err := sh.eachRun(c.Context, logs, c.String("log-format"), func(r *tokenize.Run, _, _ string) { ref = append(ref, tokenize.NewHistory(r)) })
 	if err != nil {
 		return nil, fmt.Errorf("reference: %w", err)
 	}

@@ -43,8 +43,8 @@ func TestScoreAndEval(t *testing.T) {
 		{"eval --labels @leaky/labels.json --cut 0.9 @leaky/4.raw @leaky/5.raw", 0,
 			`known program, cut at 90 %, all sites: 2 runs, \d+ sites, 2 leak(?s:.*)\nleakformer app.model@[0-9a-f]+ +2 +\d+ +0 (?s:.*)\nnot freed +2 +[1-9](?s:.*)\nmore live than in clean runs `},
 		{"eval --labels @leaky/labels.json --format json --programs", 0, `"program": "app"`},
-		{"eval --labels @leaky/labels.json --format markdown @leaky/4.raw --reference @clean/0.raw --cut 0.9", 0,
-			`\*\*with reference, cut at 90 %, all sites: 1 runs`},
+		{"eval --labels @leaky/labels.json --format markdown @leaky/4.raw --reference @clean/0.raw --known --cut 0.9", 0,
+			`\*\*known program, cut at 90 %, all sites: 1 runs`},
 		{"eval --labels @leaky/labels.json --reference @leaky/5.raw @leaky/4.raw", 1, `5.raw cannot be a reference: it is labelled leaky`},
 		{"eval --labels @leaky/labels.json @clean/0.raw", 1, `0.raw cannot be evaluated: it was learned from`},
 	} {

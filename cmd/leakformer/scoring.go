@@ -73,15 +73,11 @@ func (s *scoring) verdict() error {
 
 // log scores each process of a log.
 func (s *scoring) log(file logFile) error {
-	src, err := s.sh.openLog(file.path, s.c.String("log-format"))
+	runs, report, err := s.load(file.path)
 	if err != nil {
 		return err
 	}
-	runs, err := tokenize.LoadEach(s.c.Context, src)
-	if err := errors.Join(err, src.Close()); err != nil {
-		return err
-	}
-	s.sh.loaded(runs, src.Report())
+	s.sh.loaded(runs, report)
 	for _, run := range runs {
 		handler, err := s.handler(run, len(runs) > 1)
 		if err != nil {
@@ -92,6 +88,42 @@ func (s *scoring) log(file logFile) error {
 		}
 	}
 	return nil
+}
+
+// histories measures clean runs, each process by itself as in the logs that are judged.
+func (s *scoring) histories(paths []string) error {
+	files, err := expand(paths)
+	if err != nil {
+		return fmt.Errorf("reference: %w", err)
+	}
+	for _, file := range files {
+		runs, report, err := s.load(file.path)
+		if passedOver(file, err) {
+			s.sh.warn("note: %s is no log: passed over", file.path)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reference: %w", err)
+		}
+		s.sh.loaded(runs, report)
+		for _, run := range runs {
+			s.reference = append(s.reference, tokenize.NewHistory(run))
+		}
+	}
+	if len(s.reference) == 0 {
+		return errors.New("reference: no log in " + strings.Join(paths, ", "))
+	}
+	return nil
+}
+
+// load reads a log whole: a run for each process.
+func (s *scoring) load(path string) ([]*tokenize.Run, *ingest.Report, error) {
+	src, err := s.sh.openLog(path, s.c.String("log-format"))
+	if err != nil {
+		return nil, nil, err
+	}
+	runs, err := tokenize.LoadEach(s.c.Context, src)
+	return runs, src.Report(), errors.Join(err, src.Close())
 }
 
 // loaded passes on what the parse report of runs warns of.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,11 +77,12 @@ func (sh *shell) trainAction(c *cli.Context) error {
 		return err
 	}
 	defer t.net.Close()
-	data, err := sh.trainingData(c, clean, c.StringSlice("labels"))
+	all, err := sh.lessons(c, clean, c.StringSlice("labels"))
 	if err != nil {
 		return err
 	}
-	return t.run(c.Context, data)
+	t.describe(all)
+	return t.run(c.Context, all.Data)
 }
 
 // writable finds out before the work whether its result can be written.
@@ -92,43 +94,70 @@ func writable(what, path string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// trainingData reads the clean logs and those of the label files.
-func (sh *shell) trainingData(c *cli.Context, clean, labelFiles []string) (data train.Data, err error) {
-	if data.Clean, err = sh.loadAll(c.Context, clean, c.String("log-format")); err != nil {
-		return data, err
+// lessons are the runs to learn from. A run that is among them twice is refused: it
+// would be held out to judge what was learned from it.
+type lessons struct {
+	train.Data
+	part   datasets.Part
+	traces map[*tokenize.Run]string // hashes of their logs' contents
+}
+
+func (l *lessons) add(run *tokenize.Run, path, trace string) {
+	l.part.Logs = append(l.part.Logs, datasets.PartLog{Log: path, Program: run.Program, Trace: trace})
+	l.traces[run] = trace
+}
+
+// lessons reads the clean logs and those of the label files.
+func (sh *shell) lessons(c *cli.Context, clean, labelFiles []string) (*lessons, error) {
+	all := &lessons{part: datasets.Part{Name: "training"}, traces: map[*tokenize.Run]string{}}
+	err := sh.eachRun(c.Context, clean, c.String("log-format"), func(run *tokenize.Run, path, trace string) {
+		all.Clean = append(all.Clean, run)
+		all.add(run, path, trace)
+	})
+	if err != nil {
+		return nil, err
 	}
 	labels, err := readLabels(labelFiles)
 	if err != nil {
-		return data, err
+		return nil, err
 	}
 	for i := range labels.Logs {
 		l := &labels.Logs[i]
 		if err := l.Verify(l.Log); err != nil {
-			return data, err
+			return nil, err
 		}
-		run, err := sh.loadRun(c.Context, l.Log, c.String("log-format"))
+		run, trace, err := sh.loadTraced(c.Context, l.Log, c.String("log-format"))
 		if err != nil {
-			return data, err
+			return nil, err
 		}
-		if l.Class == datasets.Clean {
-			data.Clean = append(data.Clean, run)
-			continue
+		all.add(run, l.Log, trace)
+		if err := sh.learn(&all.Data, run, l); err != nil {
+			return nil, err
 		}
-		truth, err := eval.Match(run, l)
-		if err != nil {
-			return data, err
-		}
-		labelled := train.Labelled{Run: run}
-		for block, event := range truth.Leaks() {
-			labelled.Leaks = append(labelled.Leaks, train.Leak{Block: block, Event: event})
-		}
-		if len(labelled.Leaks) == 0 {
-			sh.warn("note: the labels of %s name no blocks: passed over", l.Log)
-			continue
-		}
-		data.Labelled = append(data.Labelled, labelled)
 	}
-	return data, nil
+	return all, datasets.CheckSplit(false, all.part)
+}
+
+// learn adds a run whose leaks are known to the data.
+func (sh *shell) learn(data *train.Data, run *tokenize.Run, l *datasets.LogLabels) error {
+	if l.Class == datasets.Clean {
+		data.Clean = append(data.Clean, run)
+		return nil
+	}
+	truth, err := eval.Match(run, l)
+	if err != nil {
+		return err
+	}
+	labelled := train.Labelled{Run: run}
+	for block, event := range truth.Leaks() {
+		labelled.Leaks = append(labelled.Leaks, train.Leak{Block: block, Event: event})
+	}
+	if len(labelled.Leaks) == 0 {
+		sh.warn("note: the labels of %s name no blocks: passed over", l.Log)
+		return nil
+	}
+	data.Labelled = append(data.Labelled, labelled)
+	return nil
 }
 
 // training makes one model.
@@ -232,7 +261,6 @@ func objectives(text string) (o train.Objectives, err error) {
 }
 
 func (t *training) run(ctx context.Context, data train.Data) (err error) {
-	t.describe(data)
 	t.labelled = len(data.Labelled) > 0
 	if t.resume {
 		if t.cfg.Resume, err = t.saved(); err != nil {
@@ -282,15 +310,18 @@ func (t *training) draw(res *train.Result) error {
 }
 
 // describe lists the data in the manifest.
-func (t *training) describe(data train.Data) {
+func (t *training) describe(all *lessons) {
 	datum := func(r *tokenize.Run, labelled bool) {
-		t.manifest.Data = append(t.manifest.Data, model.Datum{Log: filepath.Base(r.Name), Program: r.Program, Events: r.Events, Labelled: labelled})
+		t.manifest.Data = append(t.manifest.Data, model.Datum{Log: filepath.Base(r.Name), Program: r.Program, Events: r.Events, Trace: all.traces[r], Labelled: labelled})
 	}
-	for _, r := range data.Clean {
+	for _, r := range all.Clean {
 		datum(r, false)
 	}
-	for _, l := range data.Labelled {
+	for _, l := range all.Labelled {
 		datum(l.Run, true)
+	}
+	if t.from != nil {
+		t.manifest.Before = slices.Concat(t.from.Manifest.Data, t.from.Manifest.Before)
 	}
 }
 

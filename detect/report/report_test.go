@@ -132,6 +132,12 @@ func TestJSONLinesContract(t *testing.T) {
 			Group       int
 			Addresses   []string
 			Why         []string
+			Attribution []struct {
+				What        *string
+				Effect      *float64
+				Probability *float64 `json:"probability_without"`
+				Parts       []struct{ Block *detect.Place }
+			}
 		}
 		if err := json.Unmarshal(s.Bytes(), &o); err != nil {
 			t.Fatalf("%v in %s", err, s.Bytes())
@@ -143,6 +149,14 @@ func TestJSONLinesContract(t *testing.T) {
 		if o.Log == nil || o.Site == nil || o.Probability == nil || o.Leak == nil || o.Leaked == nil || o.Group == 0 || len(o.Why) == 0 ||
 			int64(len(o.Addresses)) != o.Outstanding.Blocks || len(o.Frames) != 2 || o.Frames[0].Address == nil {
 			t.Errorf("a member is missing in %s", s.Bytes())
+		}
+		for i, e := range o.Attribution {
+			if e.What == nil || e.Effect == nil || e.Probability == nil || i == 0 && (len(e.Parts) != 8 || e.Parts[0].Block == nil) {
+				t.Errorf("effect %d misses a member in %s", i, s.Bytes())
+			}
+		}
+		if (len(o.Attribution) > 0) != *o.Leak {
+			t.Errorf("%d effects in %s", len(o.Attribution), s.Bytes())
 		}
 		for _, a := range o.Addresses {
 			if !strings.HasPrefix(a, "0x1") {

@@ -12,7 +12,7 @@ out=$(cd "$out" && pwd)
 mkdir -p app && cd app && cp "$src"/grow.* "$src/Grow.java" .
 gcc -O1 -g -fno-builtin -o grow grow.c
 
-massif() { log=$1; shift; valgrind "$@" "--massif-out-file=$out/massif/$log.out" ./grow >/dev/null 2>&1; }
+massif() { log=$1; shift; valgrind "$@" "--massif-out-file=$log.out" ./grow >/dev/null 2>&1; mv "$log.out" "$out/massif/"; }
 massif grow --tool=massif --detailed-freq=2 --max-snapshots=20
 massif times --tool=massif --detailed-freq=1 --max-snapshots=10 --time-unit=ms --peak-inaccuracy=0
 massif pages --tool=massif --pages-as-heap=yes --detailed-freq=3 --max-snapshots=10 --time-unit=B
