@@ -30,9 +30,18 @@ type Entrant struct {
 	Scorer detect.Scorer
 	// Threshold from which on a site is flagged, chosen before the samples were seen.
 	Threshold float64
+	// Thresholds, if it is not nil, has in its place one for each scene.
+	Thresholds func(*tokenize.Scene) float64
 	// Probabilities says that the scores are meant as such, so that their
 	// calibration is measured.
 	Probabilities bool
+}
+
+func (e *Entrant) threshold(s *tokenize.Scene) float64 {
+	if e.Thresholds != nil {
+		return e.Thresholds(s)
+	}
+	return e.Threshold
 }
 
 // RuleEntrants are all [Rules], ready to compare.
@@ -65,9 +74,10 @@ type Result struct {
 	samples  []Sample // without Scene and Truth
 	cuts     []uint32 // by sample: the number of events before its cut
 	sites    []site
-	// applies, by entrant and sample; scores by entrant and site.
-	applies [][]bool
-	scores  [][]float64
+	// applies and thresholds, by entrant and sample; scores by entrant and site.
+	applies    [][]bool
+	thresholds [][]float64
+	scores     [][]float64
 	// blocks and bytes, by entrant and sample, for each of Subsets.
 	blocks, bytes [][][2]Confusion
 	byBlock       []bool      // by sample
@@ -93,7 +103,7 @@ func Compare(ctx context.Context, samples iter.Seq2[*Sample, error], entrants []
 		return nil, errors.New("nothing to compare: name a model or a rule")
 	}
 	n := len(entrants)
-	r := &Result{entrants: entrants, applies: make([][]bool, n), scores: make([][]float64, n),
+	r := &Result{entrants: entrants, applies: make([][]bool, n), thresholds: make([][]float64, n), scores: make([][]float64, n),
 		blocks: make([][][2]Confusion, n), bytes: make([][][2]Confusion, n), first: make([]map[place]uint32, n)}
 	for s, err := range samples {
 		if err != nil {
@@ -126,7 +136,8 @@ func (r *Result) add(ctx context.Context, s *Sample) error {
 			applies = a.Applies(s.Scene)
 		}
 		r.applies[k] = append(r.applies[k], applies)
-		j := judge{entrant: e, sample: s, sites: r.sites[from:]}
+		j := judge{threshold: e.threshold(s.Scene), sample: s, sites: r.sites[from:]}
+		r.thresholds[k] = append(r.thresholds[k], j.threshold)
 		if !applies {
 			j.scores = make([]float64, len(j.sites))
 		} else if err := detect.Each(ctx, e.Scorer, s.Scene, j.add); err != nil {
@@ -141,7 +152,7 @@ func (r *Result) add(ctx context.Context, s *Sample) error {
 
 // judge collects what one entrant says of one sample.
 type judge struct {
-	entrant       Entrant
+	threshold     float64
 	sample        *Sample
 	sites         []site
 	scores        []float64
@@ -155,7 +166,7 @@ func (j *judge) add(v *tokenize.View, p float64, blocks []float64) error {
 		return nil
 	}
 	flagged := map[int32]bool{}
-	if p >= j.entrant.Threshold {
+	if p >= j.threshold {
 		for _, i := range detect.Suspects(v.Live, blocks) {
 			flagged[i] = true
 		}

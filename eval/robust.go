@@ -243,7 +243,7 @@ func (m *robustness) judge(ctx context.Context, scene *tokenize.Scene, leaky map
 			continue
 		}
 		err := detect.Each(ctx, e.Scorer, scene, func(v *tokenize.View, p float64, _ []float64) error {
-			flagged[v.Site] = p >= e.Threshold
+			flagged[v.Site] = p >= e.threshold(v.Scene)
 			return nil
 		})
 		if err != nil {

@@ -25,7 +25,8 @@ func (v *verdict) count(c *Confusion) {
 
 // flags reports whether an entrant flags a site.
 func (r *Result) flags(entrant, site int) bool {
-	return r.applies[entrant][r.sites[site].sample] && r.scores[entrant][site] >= r.entrants[entrant].Threshold
+	sample := r.sites[site].sample
+	return r.applies[entrant][sample] && r.scores[entrant][site] >= r.thresholds[entrant][sample]
 }
 
 // delay is how long a leak went unflagged, in events and as a share of the run's.

@@ -33,6 +33,7 @@ func (sh *shell) eval() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about the logs, or the folder of a collection; may be repeated"},
 			modelFlag(), referenceFlag(),
+			&cli.StringSliceFlag{Name: "fold", Usage: "`MODEL` trained without some of the programs, in place of --model; may be repeated: each run is judged by one that did not learn from its program"},
 			&cli.BoolFlag{Name: "blind", Usage: "judge the runs a second time, without any clean run to compare with"},
 			&cli.BoolFlag{Name: "known", Usage: "measure programs that the model has learned from, too, by other runs: they are known programs, whatever is named for --reference"},
 			&cli.StringSliceFlag{Name: "peer", Usage: "`LOG` of a clean run, or a folder of such, for trees to learn from; may be repeated"},
@@ -83,7 +84,17 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	}
 	e := &evaluation{sh: sh, c: c, labels: labels, cuts: cuts, between: between(c.Float64("every"), cuts), learned: map[string]uint32{}, taken: map[string]string{}}
 	var entrants []eval.Entrant
-	if path := c.String("model"); path != noModel {
+	if len(c.StringSlice("fold")) > 0 {
+		if c.IsSet("model") {
+			return usagef("eval: --fold is in place of --model")
+		}
+		fs, err := sh.loadFolds(c)
+		if err != nil {
+			return err
+		}
+		defer fs.Close()
+		entrants = append(entrants, fs.entrant())
+	} else if path := c.String("model"); path != noModel {
 		m, err := sh.loadModel(path, c.Int("threads"))
 		if err != nil {
 			return err

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"leakformer/model"
+	"leakformer/tokenize"
+)
+
+func TestFolds(t *testing.T) {
+	fold := func(threshold float64, learned ...string) *trained {
+		m := model.Manifest{Threshold: threshold}
+		for _, p := range learned {
+			m.Data = append(m.Data, model.Datum{Program: p})
+		}
+		return &trained{checkpoint: &model.Checkpoint{Manifest: m}}
+	}
+	// A model that was trained from another knows what that one learned, too.
+	after := fold(0.3, "c")
+	after.checkpoint.Manifest.Before = []model.Datum{{Program: "a"}, {Program: "d"}}
+	fs := folds{fold(0.1, "a", "b", "d"), fold(0.2, "b", "c", "d"), after}
+	for program, want := range map[string]float64{"a": 0.2, "b": 0.3, "c": 0.1, "d": 1} {
+		s := &tokenize.Scene{Run: &tokenize.Run{Program: program}}
+		if got := fs.entrant().Thresholds(s); got != want {
+			t.Errorf("%s is held against %v, want %v", program, got, want)
+		}
+	}
+	_, _, err := fs.Score(context.Background(), []*tokenize.View{{Scene: &tokenize.Scene{Run: &tokenize.Run{Program: "d"}}}})
+	if err == nil || !strings.Contains(err.Error(), "learned from d") {
+		t.Errorf("a program that all learned from: %v", err)
+	}
+}
