@@ -27,18 +27,19 @@ type Manifest struct {
 	// Architecture and VocabHash decide whether weights and sequences fit.
 	Architecture Config `json:"architecture"`
 	VocabHash    string `json:"vocabulary"`
-	// Calibration and Threshold turn logits into verdicts; both were fitted on
-	// runs held out from training. BlockCalibration does so for single blocks,
-	// ReportCalibration for sites of reports, which list suspects only, and
-	// SeriesCalibration for those of snapshots.
-	Calibration       Calibration `json:"calibration"`
-	BlockCalibration  Calibration `json:"block_calibration"`
-	ReportCalibration Calibration `json:"report_calibration"`
-	SeriesCalibration Calibration `json:"series_calibration"`
-	// BlindCalibration is for sites of event logs with no clean run to compare
-	// with; nil in older models, which take them for more certain than they are.
-	BlindCalibration *Calibration `json:"blind_calibration,omitempty"`
-	Threshold        float64      `json:"threshold"`
+	// Calibration and Threshold turn logits of sites into verdicts, where clean runs
+	// are known; BlockCalibration is for single blocks. All were fitted on runs held
+	// out from training.
+	Calibration      Calibration `json:"calibration"`
+	BlockCalibration Calibration `json:"block_calibration"`
+	Threshold        float64     `json:"threshold"`
+	// Report is for sites of reports, which list suspects only, Series for those of
+	// snapshots, Blind for event logs with no clean run to compare with, and Ended for
+	// those that show a run after its teardown.
+	Report Judging `json:"report"`
+	Series Judging `json:"series"`
+	Blind  Judging `json:"blind"`
+	Ended  Judging `json:"ended"`
 	// Seed, Steps, Threads and Optimiser repeat the training.
 	Seed      uint64 `json:"seed"`
 	Steps     int    `json:"steps"`
@@ -54,6 +55,27 @@ type Manifest struct {
 	Before []Datum `json:"before,omitempty"`
 	// Validation is what training measured on the runs held out.
 	Validation json.RawMessage `json:"validation,omitempty"`
+}
+
+// Judging turns the logits of sites into verdicts.
+type Judging struct {
+	Calibration Calibration `json:"calibration"`
+	Threshold   float64     `json:"threshold"`
+}
+
+// Judging is the one for a kind of log, and for what it is compared with.
+func (m *Manifest) Judging(s *tokenize.Scene) Judging {
+	switch {
+	case s.IsSeries():
+		return m.Series
+	case s.IsReport():
+		return m.Report
+	case s.Reference.Runs() == 0:
+		return m.Blind
+	case s.Ended():
+		return m.Ended
+	}
+	return Judging{m.Calibration, m.Threshold}
 }
 
 // Datum is one log of the training data.

@@ -22,7 +22,7 @@ type Lifetimes struct {
 }
 
 // NewLifetimes looks at a run of an event log.
-func NewLifetimes(r *Run) *Lifetimes { return &Lifetimes{r, teardown(r)} }
+func NewLifetimes(r *Run) *Lifetimes { return &Lifetimes{r, r.end} }
 
 // Of is the distribution of the lifetimes of a site's blocks over the NextClasses,
 // by Kaplan and Meier's estimate from the whole run. Blocks that only the teardown

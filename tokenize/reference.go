@@ -17,7 +17,7 @@ type History struct {
 func NewHistory(r *Run) *History {
 	h := &History{Program: r.Program, Runs: 1, Events: r.Events, Sites: map[Key]*Profile{}, Names: map[Key]*Profile{}}
 	scene := &Scene{Run: r, Cut: r.Events}
-	end := teardown(r)
+	end := r.end
 	for i, index := range r.BySite {
 		if len(index) == 0 {
 			continue

@@ -59,6 +59,8 @@ type Run struct {
 	Report *ingest.Report
 
 	clock []tick
+	// end is the event from which on the run does little but free what is left.
+	end   uint32
 	byKey map[Key]uint32 // site by Exact
 }
 
@@ -191,6 +193,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 		o.addr, o.born = uint64(e.Stack), -1
 	}
 	if l.snapshots {
+		o.size = -1 // it changes from look to look
 		l.series.add(l.site(e), e.Scan, e.Time, e.Count, e.Size)
 	}
 	was, ok := l.scans[o]
@@ -268,6 +271,7 @@ func (l *loader) finish(report *ingest.Report) {
 }
 
 func (r *Run) index() {
+	r.end = teardown(r)
 	r.byKey = make(map[Key]uint32, len(r.Sites))
 	for i := range r.Sites {
 		r.byKey[r.Sites[i].Exact] = uint32(i)

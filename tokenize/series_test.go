@@ -84,6 +84,9 @@ func TestSeriesOfSnapshots(t *testing.T) {
 		t.Errorf("outstanding in the last snapshot: %v", live)
 	}
 	v := sc.View(siteNamed(t, r, "grows"))
+	if len(v.Blocks) != 1 || r.Blocks[v.Live[0]].Scans != 4 {
+		t.Errorf("%d blocks, seen in %d scans", len(v.Blocks), r.Blocks[v.Live[0]].Scans)
+	}
 	if blocks, bytes := v.Outstanding(); blocks != 400 || bytes != 3200 {
 		t.Errorf("%d blocks, %d bytes outstanding", blocks, bytes)
 	}
@@ -216,5 +219,36 @@ func TestChangeBin(t *testing.T) {
 		if got := changeBin(c.from, c.to); got != c.want {
 			t.Errorf("changeBin(%v, %v) = %d, want %d", c.from, c.to, got, c.want)
 		}
+	}
+}
+
+// TestEnded: a run has ended where it does little but free at its end, and is looked
+// at whole.
+func TestEnded(t *testing.T) {
+	l := randomLog(7, 4000)
+	running := load(t, l)
+	if (&Scene{Run: running, Cut: running.Events}).Ended() {
+		t.Error("a run that still allocates is taken as ended")
+	}
+	free := map[int64]ingest.Event{}
+	for _, e := range l.events {
+		if e.Op == ingest.Alloc {
+			free[e.Block] = e
+		} else {
+			delete(free, e.Block)
+		}
+	}
+	for block := range int64(4000) {
+		if e, ok := free[block]; ok {
+			e.Op, e.Seq = ingest.Free, int64(len(l.events))
+			l.events = append(l.events, e)
+		}
+	}
+	ended := load(t, l)
+	if !(&Scene{Run: ended, Cut: ended.Events}).Ended() {
+		t.Errorf("a run that frees %d blocks at its end is not taken as ended", len(free))
+	}
+	if (&Scene{Run: ended, Cut: ended.Events - 1}).Ended() {
+		t.Error("a run is taken as ended before its end")
 	}
 }

@@ -31,6 +31,17 @@ func (s *Scene) Live(i int32) bool {
 	return s.Run.Blocks[i].Born < s.Cut && s.died(i) >= s.Cut
 }
 
+// minTeardown is the share of a run's events that its teardown has to have for the
+// run to be taken as ended: one in so many.
+const minTeardown = 100
+
+// Ended reports whether the scene shows a run after its teardown, in which a program
+// that cleans up frees nearly all that it has not leaked.
+func (s *Scene) Ended() bool {
+	r := s.Run
+	return r.Class == ingest.Events && s.Cut == r.Events && uint64(r.Events-r.end)*minTeardown >= uint64(r.Events)
+}
+
 // IsReport says that the run's log lists only what is outstanding, or suspected, once.
 func (s *Scene) IsReport() bool { return s.Run.Class == ingest.EndReport }
 

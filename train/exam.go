@@ -33,7 +33,9 @@ const (
 func newExam(samples []*sample, seed uint64, as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene) *exam {
 	x := &exam{}
 	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
-		x.addScene(rng, as(rng, sc))
+		if sc := as(rng, sc); sc != nil {
+			x.addScene(rng, sc)
+		}
 		return nil
 	})
 	return x
@@ -45,6 +47,15 @@ func asEvents(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene { return sc }
 // asBlind is for logs of a program of which no clean run is known.
 func asBlind(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 	sc.Reference = nil
+	return sc
+}
+
+// asEnded is for runs that have ended; it is nil where the log shows no teardown.
+func asEnded(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
+	sc.Cut = sc.Run.Events
+	if !sc.Ended() {
+		return nil
+	}
 	return sc
 }
 
@@ -153,13 +164,30 @@ func (x *exam) calibration(a *answers) Calibration {
 	return calibrate(a.sites, leak, x.weights)
 }
 
-// calibrated fits the probabilities of sites to the learner's answers.
-func (x *exam) calibrated(learner Learner, batch int) (Calibration, error) {
+// Judging turns a learner's logits of sites into verdicts: into probabilities, and
+// those that reach the threshold into leaks.
+type Judging struct {
+	Calibration Calibration
+	Threshold   float64
+}
+
+// judging fits the probabilities to the learner's answers and chooses a threshold.
+func (x *exam) judging(learner Learner, batch int) (Judging, error) {
 	a, err := x.predict(learner, batch)
-	if err != nil {
-		return Calibration{}, err
+	if err != nil || x.positives == 0 {
+		return Judging{Threshold: 1}, err
 	}
-	return x.calibration(a), nil
+	c := x.calibration(a)
+	return Judging{c, threshold(x.curveOf(a, c))}, nil
+}
+
+// curveOf is the precision and recall at each probability.
+func (x *exam) curveOf(a *answers, c Calibration) []CurvePoint {
+	probabilities := make([]float64, len(a.sites))
+	for i, z := range a.sites {
+		probabilities[i] = c.Probability(z)
+	}
+	return x.curve(probabilities)
 }
 
 // finish calibrates the learner and chooses its threshold.
@@ -181,11 +209,7 @@ func (x *exam) finish(learner Learner, batch int) (*Result, error) {
 	}
 	res := &Result{Best: x.grade(a), Calibration: x.calibration(a),
 		BlockCalibration: calibrate(blocks, leaked, weights)}
-	probabilities := make([]float64, len(a.sites))
-	for i, z := range a.sites {
-		probabilities[i] = res.Calibration.Probability(z)
-	}
-	res.Curve = x.curve(probabilities)
+	res.Curve = x.curveOf(a, res.Calibration)
 	res.Threshold = threshold(res.Curve)
 	return res, nil
 }

@@ -129,13 +129,13 @@ type Result struct {
 	Judgements []Judgement
 	// Calibration turns the learner's logits of sites into probabilities,
 	// BlockCalibration those of blocks; Threshold is the probability from which
-	// on a site is called a leak; ReportCalibration stands for Calibration where a
-	// report lists only what a leak checker suspects, SeriesCalibration where there
-	// are snapshots only, BlindCalibration where there is no clean run to compare
-	// with. All were fitted on the runs held out.
-	Calibration, BlockCalibration, ReportCalibration, SeriesCalibration, BlindCalibration Calibration
-
-	Threshold float64
+	// on a site is called a leak. All were fitted on the runs held out.
+	Calibration, BlockCalibration Calibration
+	Threshold                     float64
+	// Report is for logs that list only what a leak checker suspects, Series for
+	// snapshots, Blind where there is no clean run to compare with, and Ended after
+	// a run's teardown.
+	Report, Series, Blind, Ended Judging
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them
@@ -181,10 +181,13 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	}
 	for _, c := range []struct {
 		as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene
-		to *Calibration
-	}{{asReport, &res.ReportCalibration}, {asSeries, &res.SeriesCalibration}, {asBlind, &res.BlindCalibration}} {
-		if *c.to, err = newExam(sp.valid, cfg.Seed, c.as).calibrated(learner, cfg.BatchSize); err != nil {
+		to *Judging
+	}{{asReport, &res.Report}, {asSeries, &res.Series}, {asBlind, &res.Blind}, {asEnded, &res.Ended}} {
+		if *c.to, err = newExam(sp.valid, cfg.Seed, c.as).judging(learner, cfg.BatchSize); err != nil {
 			return nil, err
+		}
+		if c.to.Threshold == 1 { // nothing to go by
+			*c.to = Judging{res.Calibration, res.Threshold}
 		}
 	}
 	res.Steps, res.Judgements = st.Step, st.Judgements

@@ -219,12 +219,12 @@ func TestBlindCalibration(t *testing.T) {
 	}
 	said, leak := 0.0, 0.0
 	for i, e := range blind.examples {
-		said += blind.weights[i] * res.BlindCalibration.Probability(a.sites[i])
+		said += blind.weights[i] * res.Blind.Calibration.Probability(a.sites[i])
 		if e.leak {
 			leak += blind.weights[i]
 		}
 	}
-	if leak < 50 || math.Abs(said/leak-1) > 0.02 || res.BlindCalibration == res.Calibration {
+	if leak < 50 || math.Abs(said/leak-1) > 0.02 || res.Blind.Calibration == res.Calibration {
 		t.Errorf("%.1f sites are said to leak, %v do", said, leak)
 	}
 }
@@ -491,6 +491,51 @@ func TestSplitKeepsRunsApart(t *testing.T) {
 			if own := tokenize.NewHistory(s.run); reflect.DeepEqual(h, own) {
 				t.Error("a run is compared with itself")
 			}
+		}
+	}
+}
+
+// Where there are many labelled programs, some are held out whole: with the clean runs
+// that theirs are compared with, and with no run of them to learn from.
+func TestSplitHoldsOutPrograms(t *testing.T) {
+	var d Data
+	for i := range wholePrograms {
+		for k := range 3 {
+			run := server(t, uint64(10*i+k), 40)
+			run.Program = fmt.Sprint("program", i)
+			if k < 2 {
+				d.Clean = append(d.Clean, run)
+			} else {
+				d.Labelled = append(d.Labelled, Labelled{Run: run})
+			}
+		}
+	}
+	sp, err := newSplit(d, 0.15, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := map[string]int{}
+	for _, s := range sp.valid {
+		held[s.run.Program]++
+		want := 2
+		if s.planter != nil {
+			want = 1
+		}
+		if len(s.others) != want {
+			t.Errorf("%s is compared with %d clean runs, want %d", s.run.Name, len(s.others), want)
+		}
+	}
+	if len(held) != 2 {
+		t.Errorf("held out: %v, want 2 programs", held)
+	}
+	for program, n := range held {
+		if n != 3 {
+			t.Errorf("%d runs of %s are held out, want all 3", n, program)
+		}
+	}
+	for _, s := range sp.train {
+		if held[s.run.Program] > 0 {
+			t.Errorf("learning from %s, which is of a program held out", s.run.Name)
 		}
 	}
 }

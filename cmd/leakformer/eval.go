@@ -102,7 +102,7 @@ func (sh *shell) evalAction(c *cli.Context) error {
 		defer m.Close()
 		e.known = m.checkpoint.Histories
 		e.learn(m.id, slices.Concat(m.checkpoint.Manifest.Data, m.checkpoint.Manifest.Before))
-		entrants = append(entrants, eval.Entrant{Name: "leakformer " + m.id, Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Probabilities: true})
+		entrants = append(entrants, eval.Entrant{Name: "leakformer " + m.id, Scorer: m, Thresholds: m.threshold, Probabilities: true})
 	}
 	if err := e.choose(c.StringSlice("reference")); err != nil {
 		return err

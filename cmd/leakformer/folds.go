@@ -41,7 +41,7 @@ func (fs folds) entrant() eval.Entrant {
 	return eval.Entrant{Name: fmt.Sprintf("leakformer, %d folds", len(fs)), Scorer: fs, Probabilities: true,
 		Thresholds: func(s *tokenize.Scene) float64 {
 			if m := fs.of(s.Run.Program); m != nil {
-				return m.checkpoint.Manifest.Threshold
+				return m.threshold(s)
 			}
 			return 1
 		}}

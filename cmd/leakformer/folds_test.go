@@ -11,7 +11,7 @@ import (
 
 func TestFolds(t *testing.T) {
 	fold := func(threshold float64, learned ...string) *trained {
-		m := model.Manifest{Threshold: threshold}
+		m := model.Manifest{Blind: model.Judging{Threshold: threshold}}
 		for _, p := range learned {
 			m.Data = append(m.Data, model.Datum{Program: p})
 		}

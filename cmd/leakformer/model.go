@@ -40,9 +40,9 @@ type trained struct {
 	id string
 }
 
-// calibrated reports whether the model's probabilities were fitted to scenes as this.
-func (t *trained) calibrated(s *tokenize.Scene) bool {
-	return s.IsReport() || s.Reference.Runs() > 0 || t.checkpoint.Manifest.BlindCalibration != nil
+// threshold from which on the model calls a site of a scene a leak.
+func (t *trained) threshold(s *tokenize.Scene) float64 {
+	return t.checkpoint.Manifest.Judging(s).Threshold
 }
 
 // loadModel reads a model and starts the network. The caller closes it.

@@ -58,7 +58,8 @@ func (sh *shell) modelInfo(c *cli.Context) error {
 	fmt.Fprintf(w, "learned from\t%d runs (%d labelled) of %d programs, %d events\n", len(m.Data), labelled, len(programs), events)
 	fmt.Fprintf(w, "programs\t%s\n", wrapped(programs))
 	fmt.Fprintf(w, "remembers\tclean runs of %d programs\n", len(ckpt.Histories))
-	fmt.Fprintf(w, "threshold\t%.3f\n", m.Threshold)
+	fmt.Fprintf(w, "threshold\t%.3f; %.3f after a teardown, %.3f with no clean run known, %.3f for snapshots, %.3f for reports\n",
+		m.Threshold, m.Ended.Threshold, m.Blind.Threshold, m.Series.Threshold, m.Report.Threshold)
 	fmt.Fprintf(w, "held-out runs\t%s\n", m.Validation)
 	return w.Flush()
 }

@@ -64,7 +64,7 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	}
 	defer m.Close()
 	s := &scoring{sh: sh, c: c, model: m}
-	s.detector = detect.Detector{Scorer: m, Threshold: m.checkpoint.Manifest.Threshold, Model: m.id, All: c.Bool("all"), Explain: c.Int("explain"),
+	s.detector = detect.Detector{Scorer: m, Model: m.id, All: c.Bool("all"), Explain: c.Int("explain"),
 		Cost: detect.Cost{Precision: c.Float64("precision"), FalseAlarms: c.Float64("max-false-alarms-per-run")}, Progress: sh.sitesDone()}
 	if c.IsSet("threshold") {
 		s.detector.Threshold = c.Float64("threshold")

@@ -8,10 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"leakformer/ingest"
-	"leakformer/model"
-	"leakformer/tokenize"
 )
 
 // What score and eval say of the imaginary server's logs with a real model.
@@ -54,27 +50,6 @@ func TestScoreAndEval(t *testing.T) {
 		status, stdout, stderr := command(nil, strings.Fields(strings.ReplaceAll(c.args, "@", dir+"/"))...)
 		if status != c.status || !regexp.MustCompile(c.want).MatchString(stdout+stderr) {
 			t.Errorf("%s: status %d, want %d with %s\nstdout: %s\nstderr: %s", c.args, status, c.status, c.want, stdout, stderr)
-		}
-	}
-}
-
-// An older model's probabilities are right only beside clean runs.
-func TestCalibrated(t *testing.T) {
-	old := &trained{checkpoint: &model.Checkpoint{}}
-	now := &trained{checkpoint: &model.Checkpoint{Manifest: model.Manifest{BlindCalibration: &model.Calibration{A: 1}}}}
-	events, report := &tokenize.Run{Class: ingest.Events}, &tokenize.Run{Class: ingest.EndReport}
-	for _, c := range []struct {
-		model *trained
-		scene tokenize.Scene
-		want  bool
-	}{
-		{old, tokenize.Scene{Run: events}, false},
-		{old, tokenize.Scene{Run: events, Reference: tokenize.Reference{{Runs: 1}}}, true},
-		{old, tokenize.Scene{Run: report}, true},
-		{now, tokenize.Scene{Run: events}, true},
-	} {
-		if got := c.model.calibrated(&c.scene); got != c.want {
-			t.Errorf("%s with %d clean runs: %v", c.scene.Run.Class, c.scene.Reference.Runs(), got)
 		}
 	}
 }

@@ -162,8 +162,8 @@ func (s *scoring) judge(ctx context.Context, run *tokenize.Run, handler detect.H
 	scene := s.scene(run)
 	d := s.detector
 	d.Warnings = referenceWarnings(scene, s.named)
-	if d.Cost != (detect.Cost{}) && !s.model.calibrated(scene) {
-		d.Warnings = append(d.Warnings, "the model is too sure of itself where no clean run is known: more findings will be wrong than expected; train it again, or name some with --reference")
+	if !s.c.IsSet("threshold") {
+		d.Threshold = s.model.threshold(scene)
 	}
 	findings := &plot.Findings{Handler: handler}
 	sum, err := d.Detect(ctx, scene, findings)

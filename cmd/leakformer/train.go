@@ -329,14 +329,18 @@ func (t *training) describe(all *lessons) {
 func (t *training) finish(res *train.Result, took time.Duration) error {
 	m := &t.manifest
 	m.Steps, m.Threshold = res.Steps, res.Threshold
-	if t.from != nil && !t.labelled {
-		// Planted leaks say how to rank; where real ones set the threshold, it stands.
-		m.Threshold = t.from.Manifest.Threshold
-	}
 	m.Calibration, m.BlockCalibration = model.Calibration(res.Calibration), model.Calibration(res.BlockCalibration)
-	m.ReportCalibration, m.SeriesCalibration = model.Calibration(res.ReportCalibration), model.Calibration(res.SeriesCalibration)
-	blind := model.Calibration(res.BlindCalibration)
-	m.BlindCalibration = &blind
+	judging := func(j train.Judging) model.Judging {
+		return model.Judging{Calibration: model.Calibration(j.Calibration), Threshold: j.Threshold}
+	}
+	m.Report, m.Series, m.Blind, m.Ended = judging(res.Report), judging(res.Series), judging(res.Blind), judging(res.Ended)
+	if t.from != nil && !t.labelled {
+		// Planted leaks say how to rank; where real ones set the thresholds, they stand.
+		from := &t.from.Manifest
+		m.Threshold = from.Threshold
+		m.Report.Threshold, m.Series.Threshold = from.Report.Threshold, from.Series.Threshold
+		m.Blind.Threshold, m.Ended.Threshold = from.Blind.Threshold, from.Ended.Threshold
+	}
 	var err error
 	if m.Validation, err = json.Marshal(res.Best); err != nil {
 		return err

@@ -62,7 +62,7 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			return nil, nil, err
 		}
 		for i, j := range chunk {
-			sites[j] = s.calibration(views[j].Scene).Probability(float64(site[i]))
+			sites[j] = s.manifest.Judging(views[j].Scene).Calibration.Probability(float64(site[i]))
 			shown := make([]float64, seqs[j].Len())
 			for pos := range shown {
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
@@ -88,23 +88,10 @@ func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tok
 			return nil, err
 		}
 		for _, z := range site {
-			odds = append(odds, s.calibration(scene).LogOdds(float64(z)))
+			odds = append(odds, s.manifest.Judging(scene).Calibration.LogOdds(float64(z)))
 		}
 	}
 	return odds, nil
-}
-
-// calibration is the one for this kind of log, and of what it is compared with.
-func (s *Scorer) calibration(scene *tokenize.Scene) model.Calibration {
-	switch blind := s.manifest.BlindCalibration; {
-	case scene.IsSeries():
-		return s.manifest.SeriesCalibration
-	case scene.IsReport():
-		return s.manifest.ReportCalibration
-	case blind != nil && scene.Reference.Runs() == 0:
-		return *blind
-	}
-	return s.manifest.Calibration
 }
 
 // certain is the probability of what is a leak by definition.

@@ -28,7 +28,8 @@ func randomCheckpoint(t *testing.T) *model.Checkpoint {
 		t.Fatal(err)
 	}
 	return &model.Checkpoint{Weights: w.Bytes(), Manifest: model.Manifest{Architecture: net.Config(),
-		Calibration: model.Calibration{A: 1}, BlockCalibration: model.Calibration{A: 1}, ReportCalibration: model.Calibration{A: 1}, Threshold: 0.5}}
+		Calibration: model.Calibration{A: 1}, BlockCalibration: model.Calibration{A: 1}, Threshold: 0.5,
+		Report: model.Judging{Calibration: model.Calibration{A: 1}}, Blind: model.Judging{Calibration: model.Calibration{A: 1}}}}
 }
 
 // listed is a Source of events in memory.
@@ -134,7 +135,7 @@ func TestScorerCalibration(t *testing.T) {
 		return ps[0], zs[0]
 	}
 	old, both := randomCheckpoint(t), randomCheckpoint(t)
-	both.Manifest.BlindCalibration = &model.Calibration{A: 0.5, B: -1}
+	both.Manifest.Blind.Calibration = model.Calibration{A: 0.5, B: -1}
 	for _, c := range []struct {
 		view *tokenize.View
 		a, b float64
