@@ -60,7 +60,7 @@ func testCollect(t *testing.T, tool string) {
 		if (r.Class == Leaky) != (r.Leaked > 0) || r.Tool == "" || r.Events < minEvents && !strings.HasPrefix(tool, "memcheck") || r.Seconds <= 0 {
 			t.Errorf("odd row: %+v", r)
 		}
-		unmarked(t, filepath.Join(cfg.Dir, r.Log))
+		noMarks(t, filepath.Join(cfg.Dir, r.Log))
 		labelsFit(t, cfg.Dir, r)
 	}
 
@@ -153,7 +153,7 @@ func TestCollectGrowth(t *testing.T) {
 		t.Skipf("none of the programs runs here: %+v", m.Failed)
 	}
 	for _, r := range m.Runs {
-		unmarked(t, filepath.Join(cfg.Dir, r.Log))
+		noMarks(t, filepath.Join(cfg.Dir, r.Log))
 		labelsFit(t, cfg.Dir, r)
 		labels, err := ReadLabels(filepath.Join(cfg.Dir, r.Labels))
 		if err != nil {
@@ -176,8 +176,8 @@ func TestCollectGrowth(t *testing.T) {
 	}
 }
 
-// unmarked makes sure that nothing in a log gives the collector away.
-func unmarked(t *testing.T, path string) {
+// noMarks makes sure that nothing in a log gives the collector away.
+func noMarks(t *testing.T, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -208,10 +208,11 @@ func TestFailedRunsAreNoSamples(t *testing.T) {
 	shell := func(script string) func(*Work) (Command, error) {
 		return func(w *Work) (Command, error) { return Command{Args: []string{"-c", script}}, nil }
 	}
-	tests := []struct {
+	type test struct {
 		program Program
 		want    string
-	}{
+	}
+	tests := []test{
 		{Program{Name: "missing", Binary: "/no/such/program", Packages: []string{"missing-package"}}, "apt-get install missing-package"},
 		{Program{Name: "fails", Binary: "/bin/sh", Prepare: shell("echo went wrong >&2; exit 3")}, "exit status 3; it said: went wrong"},
 		{Program{Name: "crashes", Binary: "/bin/sh", Prepare: shell("kill -SEGV $$")}, "segmentation fault"},
@@ -219,6 +220,9 @@ func TestFailedRunsAreNoSamples(t *testing.T) {
 		{Program{Name: "idle", Binary: "/bin/true", Prepare: shell("")}, "events in the trace"},
 		{Program{Name: "unprepared", Binary: "/bin/sh", Prepare: func(*Work) (Command, error) { return Command{}, errors.New("no input") }}, "prepare the workload: no input"},
 		{Program{Name: "unhelped", Binary: "/bin/sh", Prepare: func(w *Work) (Command, error) { w.Run("false"); return Command{}, nil }}, "false: exit status 1"},
+	}
+	if exe := filepath.Join(t.TempDir(), "static"); compile(context.Background(), "gcc", "-static", "-o", exe, "testdata/errors.c") == nil {
+		tests = append(tests, test{Program{Name: "untraced", Binary: exe, Prepare: shell("")}, "left no trace"})
 	}
 	for _, test := range tests {
 		cfg.Programs = append(cfg.Programs, test.program)

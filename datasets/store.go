@@ -80,7 +80,7 @@ func (c *collector) store(ctx context.Context, plain, log string, labels *LogLab
 			return "", err
 		}
 		defer src.Close()
-		t := HashTrace(src)
+		t := HashTrace(&unmarked{src, filepath.Dir(c.work)})
 		err = use(t)
 		return t.Sum(), err
 	}

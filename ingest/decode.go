@@ -12,6 +12,9 @@ import (
 // sizes stay far from the end of int64.
 const maxBlock = 1 << 48
 
+// maxSum bounds the bytes and the blocks of a log, lest their sums run over.
+const maxSum = 1 << 62
+
 // decoder is what the reader of a format works with: it takes lines and hands
 // back events. The methods that emit return false when nobody listens any more;
 // the format's reader then returns.
@@ -181,6 +184,9 @@ func (d *decoder) alloc(e Event) bool { return d.allocIn(e.PID, e) }
 
 // allocIn is alloc where the heap is not that of the process e.PID.
 func (d *decoder) allocIn(heap int32, e Event) bool {
+	if e.Size > maxSum-d.report.AllocatedBytes {
+		return d.tooMuch(e)
+	}
 	block, lost, wasLive := d.ledger.alloc(heap, e.Addr, e.Size, e.Stack)
 	if wasLive {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
@@ -212,6 +218,9 @@ func (d *decoder) freeIn(heap int32, e Event) bool {
 // allocClass and freeClass are for formats whose events name a class of equal
 // blocks: live holds those of the class, and the oldest is taken to die first.
 func (d *decoder) allocClass(e Event, live *fifo) bool {
+	if e.Size > maxSum-d.report.AllocatedBytes {
+		return d.tooMuch(e)
+	}
 	e.Block = d.ledger.born
 	d.ledger.born++
 	live.push(e.Block)
@@ -232,6 +241,9 @@ func (d *decoder) freeClass(e Event, live *fifo) bool {
 // outstanding emits one entry of a report or snapshot: e.Count blocks of e.Size
 // bytes in all from e.Stack.
 func (d *decoder) outstanding(e Event) bool {
+	if e.Count > maxSum-d.ledger.born || e.Size > maxSum-d.report.Outstanding.Bytes {
+		return d.tooMuch(e)
+	}
 	e.Op, e.Seq, e.Block = Outstanding, d.seq, d.ledger.born
 	d.ledger.born += e.Count
 	d.seq++
@@ -251,6 +263,11 @@ func (d *decoder) outstanding(e Event) bool {
 func (d *decoder) emptyEnd() {
 	d.report.LastEmpty = true
 	d.report.Outstanding = Amount{}
+}
+
+// tooMuch refuses what would make a sum run over.
+func (d *decoder) tooMuch(e Event) bool {
+	return d.bad(e.Line, "%d bytes in %d blocks: with those before, more than any machine ever had", e.Size, max(e.Count, 1))
 }
 
 // oracle records the log's own check and warns where it fails.

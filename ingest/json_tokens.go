@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -19,7 +20,8 @@ func (in *jsonInput) Read(p []byte) (int, error) {
 	if in.size > maxLine+peekSize {
 		return 0, errLongToken
 	}
-	if len(in.line) == 0 {
+	// The decoder looks at blanks anew with each piece that it gets.
+	for len(in.line) == 0 {
 		line, err := in.l.r.ReadSlice('\n')
 		if len(line) == 0 {
 			in.l.err = err
@@ -32,7 +34,9 @@ func (in *jsonInput) Read(p []byte) (int, error) {
 		if in.l.n == 1 && in.size == 0 && len(line) >= 3 && string(line[:3]) == "\xef\xbb\xbf" {
 			line = line[3:]
 		}
-		in.line = line
+		if len(bytes.TrimSpace(line)) > 0 {
+			in.line = line
+		}
 	}
 	n := copy(p, in.line)
 	in.line = in.line[n:]

@@ -155,24 +155,9 @@ func (r *pageOwner) page(text []byte) bool {
 	r.open()
 	s := scan{rest: text}
 	order := s.number()
-	e := &r.rec.event
 	if i := bytes.Index(s.rest, []byte(", pid ")); i >= 0 {
 		s.rest = s.rest[i+len(", pid "):]
-		pid := s.number()
-		task := pid
-		if s.has(", tgid ") {
-			pid = s.number()
-			e.TID = int32(min(task, math.MaxInt32))
-		}
-		e.PID = int32(min(pid, math.MaxInt32))
-		if s.has(" (") {
-			end := max(bytes.LastIndex(s.rest, []byte("), ts ")), 0)
-			if end == 0 {
-				end = len(s.rest) - 1
-			}
-			e.Comm = r.d.text(s.rest[:min(end, maxComm)])
-			s.rest = s.rest[end+1:]
-		}
+		r.task(&s)
 		// page_owner_sort leaves the number out.
 		if s.has(", ts ") && !s.has(" ns") {
 			r.rec.born = time.Duration(s.number())
@@ -185,6 +170,30 @@ func (r *pageOwner) page(text []byte) bool {
 	}
 	r.rec.order = order
 	return true
+}
+
+// task reads "N, tgid N (COMM)" or "N (COMM)" or "N". The name may hold anything.
+func (r *pageOwner) task(s *scan) {
+	e := &r.rec.event
+	pid := s.number()
+	if s.has(", tgid ") {
+		e.TID = int32(min(pid, math.MaxInt32))
+		pid = s.number()
+	}
+	e.PID = int32(min(pid, math.MaxInt32))
+	if !s.has(" (") {
+		return
+	}
+	end := bytes.LastIndex(s.rest, []byte("), ts "))
+	if end < 0 {
+		end = bytes.LastIndexByte(s.rest, ')')
+	}
+	if end < 0 {
+		s.bad = true
+		return
+	}
+	e.Comm = r.d.text(s.rest[:min(end, maxComm)])
+	s.rest = s.rest[end+1:]
 }
 
 // maxPageOrder bounds the pages of a group, as a power of two.

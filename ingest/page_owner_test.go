@@ -167,6 +167,7 @@ func TestPageOwnerBadLines(t *testing.T) {
 		{"Page allocated via order 17, mask 0x1(A)\n g+0x1/0x2\n\n", `log:5: page not understood: "17, mask 0x1(A)"`},
 		{"Page allocated via order 0, mask 0x1(A), pid x\n g+0x1/0x2\n\n", `log:5: page not understood: "0, mask 0x1(A), pid x"`},
 		{"Page allocated via order 0, mask 0x1(A), pid 99999999999999999999\n\n", `log:5: page not understood: "0, mask 0x1(A), pid 99999999999999999999"`},
+		{"Page allocated via order 0, mask 0x1(A), pid 1, tgid 1 (\n\n", `log:5: page not understood: "0, mask 0x1(A), pid 1, tgid 1 ("`},
 		{" g+0x1/0x2\n\n", "log:5: call stack without pages"},
 		{"3 times:\n g+0x1/0x2\n\n", "log:5: 3 times an unknown number of pages"},
 	} {

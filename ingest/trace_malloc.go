@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"container/list"
 	"math"
 	"time"
 )
@@ -34,7 +35,7 @@ type traceMalloc struct {
 	d         *decoder
 	functions map[string]*traced
 	procs     map[int32]*tracedProcess
-	running   []*tracedProcess
+	running   list.List // of *tracedProcess, the one that called last in front
 	last      *tracedProcess
 	torn      *tracedProcess // another process wrote into its latest line
 	check     heapCheck
@@ -48,7 +49,7 @@ type traceMalloc struct {
 type tracedProcess struct {
 	pid     int32
 	base    time.Duration // of its time stamps, since the start of the log
-	active  int64         // line of its last call
+	place   *list.Element // in running
 	forked  bool          // and has blocks that its own calls do not show
 	pending []tracedCall
 	// Counters as Valgrind keeps them.
@@ -186,7 +187,7 @@ func (r *traceMalloc) process(l prefixed) *tracedProcess {
 		}
 		r.last = p
 	}
-	p.active = r.d.lines.n
+	r.running.MoveToFront(p.place)
 	if l.stamped {
 		r.d.report.Clock = Stamps
 		r.d.now = max(r.d.now, p.base+l.at)
@@ -198,11 +199,11 @@ func (r *traceMalloc) start(pid int32) *tracedProcess {
 	p := &tracedProcess{pid: pid, base: r.d.now}
 	if was := r.procs[pid]; was != nil {
 		// The process has become another program, or its number another process.
-		r.end(was)
+		r.running.Remove(was.place)
 		r.d.ledger.drop(pid)
 	}
 	r.procs[pid], r.last = p, p
-	r.running = append(r.running, p)
+	p.place = r.running.PushBack(p)
 	r.d.process(pid)
 	return p
 }
@@ -212,28 +213,13 @@ func (r *traceMalloc) start(pid int32) *tracedProcess {
 // What it has from its parent cannot be known for sure: other processes may have
 // called between the fork and its first call.
 func (r *traceMalloc) fork(pid int32) *tracedProcess {
-	var parent *tracedProcess
-	for _, p := range r.running {
-		if parent == nil || p.active > parent.active {
-			parent = p
-		}
-	}
+	last := r.running.Front()
 	p := r.start(pid)
 	p.base = 0
-	if parent != nil {
-		p.base, p.forked = parent.base, true
+	if last != nil {
+		p.base, p.forked = last.Value.(*tracedProcess).base, true
 	}
 	return p
-}
-
-// end takes a process off the list of those that run.
-func (r *traceMalloc) end(p *tracedProcess) {
-	for i, q := range r.running {
-		if p == q {
-			r.running = append(r.running[:i], r.running[i+1:]...)
-			return
-		}
-	}
 }
 
 // call takes a call without its result.
@@ -374,13 +360,14 @@ func (r *traceMalloc) summary(p *tracedProcess, said usage) {
 	}
 	r.unplaced += int64(len(p.pending))
 	p.pending = nil
-	r.end(p)
+	r.running.Remove(p.place)
 	r.d.ledger.drop(p.pid)
 }
 
 func (r *traceMalloc) finish() {
 	report := r.d.report
-	for _, p := range r.running {
+	for at := r.running.Front(); at != nil; at = at.Next() {
+		p := at.Value.(*tracedProcess)
 		r.settle(p)
 		if c := p.top(); c != nil {
 			r.d.truncated("the log ends before the result of %s in process %d", c.fn.name, p.pid)

@@ -48,6 +48,9 @@ func TestLeakySplitsAreRefused(t *testing.T) {
 	if err := (&datasets.Labels{}).Write(filepath.Join(dir, "empty.json")); err != nil {
 		t.Fatal(err)
 	}
+	if err := (&datasets.Labels{Logs: []datasets.LogLabels{{Log: "missing.raw", Class: datasets.Clean, Program: "app"}}}).Write(filepath.Join(dir, "missing.json")); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args   string
 		status int
@@ -62,6 +65,8 @@ func TestLeakySplitsAreRefused(t *testing.T) {
 		{"eval --labels @other.json --cut 0.9 @tested.raw @again.raw", 1, "again.raw (test part) are the same run"},
 		{"eval --labels @other.json --model none --cut 0.9 --reference @clean/0.raw @learned.raw", 1, "0.raw (reference part) and"},
 		{"eval --labels @other.json --model none --cut 0.9 --peer @clean @learned.raw", 1, "0.raw (trees' training part) and"},
+		{"eval --labels @missing.json --model none", 1, "missing.raw: no such file"},
+		{"train --labels @missing.json -o @new.model", 1, "missing.raw: no such file"},
 		{"eval --labels @empty.json", 1, "no log is left to evaluate"},
 		{"train --clean @clean @learned.raw -o @new.model", 1, "0.raw (training part) and " + dir + "/learned.raw (training part) are the same run"},
 		{"train --clean @clean @clean/0.raw -o @new.model", 1, "are the same run: one file"},
