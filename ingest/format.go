@@ -16,6 +16,10 @@ type Format struct {
 	// Produce is the command that makes such a log.
 	Produce string
 
+	// Dump says that a file is one snapshot, and a program writes several, as
+	// [OpenSeries] reads them.
+	Dump bool
+
 	// perProcess: the process ids of its events tell heaps apart, and not only who
 	// allocated.
 	perProcess bool
@@ -53,17 +57,17 @@ var formats = []Format{
 	{
 		Name: "pprof", Title: "heap profile of pprof, Go's own", Class: Snapshots,
 		Produce: "curl -o heap.0001.pb.gz http://HOST/debug/pprof/heap",
-		sniff:   sniffPprof, read: readPprof,
+		sniff:   sniffPprof, read: readPprof, Dump: true,
 	},
 	{
 		Name: "jemalloc", Title: "heap profile of jemalloc", Class: Snapshots,
 		Produce: "MALLOC_CONF=prof:true,lg_prof_interval:26,prof_final:true,lg_prof_sample:0 PROGRAM",
-		sniff:   sniffJemalloc, read: readJemalloc,
+		sniff:   sniffJemalloc, read: readJemalloc, Dump: true,
 	},
 	{
 		Name: "pprof-text", Title: "heap profile as text, of gperftools or Go", Class: Snapshots,
 		Produce: "LD_PRELOAD=libtcmalloc.so HEAPPROFILE=heap PROGRAM",
-		sniff:   sniffPprofText, read: readPprofText,
+		sniff:   sniffPprofText, read: readPprofText, Dump: true,
 	},
 	{
 		Name: "memcheck-xml", Title: "Valgrind memcheck report, XML", Class: EndReport,
@@ -113,12 +117,12 @@ var formats = []Format{
 	{
 		Name: "nmt", Title: "native memory tracking of the Java VM", Class: Snapshots,
 		Produce: "java -XX:NativeMemoryTracking=detail PROGRAM; jcmd PID VM.native_memory detail, now and then",
-		sniff:   sniffNMT, read: readNMT,
+		sniff:   sniffNMT, read: readNMT, Dump: true,
 	},
 	{
 		Name: "tracemalloc", Title: "statistics of Python's tracemalloc", Class: Snapshots,
 		Produce: "for stat in tracemalloc.take_snapshot().statistics('lineno'): print(stat)",
-		sniff:   sniffTracemalloc, read: readTracemalloc,
+		sniff:   sniffTracemalloc, read: readTracemalloc, Dump: true,
 	},
 	{
 		Name: "crt", Title: "dump of the debug heap of Microsoft's C runtime", Class: EndReport,

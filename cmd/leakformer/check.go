@@ -41,13 +41,13 @@ func (sh *shell) check() *cli.Command {
 					return write(sh.stdout, src)
 				})
 			}
-			files, err := expand(c.Args().Slice())
+			files, err := expandSeries(c.Args().Slice())
 			if err != nil {
 				return err
 			}
 			failed := 0
 			for _, file := range files {
-				err := sh.checkOne(file.path, c.String("log-format"), write)
+				err := sh.checkOne(file, c.String("log-format"), write)
 				if passedOver(file, err) {
 					sh.warn("note: %s is no log: passed over", file.path)
 				} else if err != nil {
@@ -82,8 +82,8 @@ func checkOutput(c *cli.Context) (func(io.Writer, ingest.Source) error, error) {
 	return writeReportText, nil
 }
 
-func (sh *shell) checkOne(log, format string, write func(io.Writer, ingest.Source) error) error {
-	src, err := sh.openLog(log, format)
+func (sh *shell) checkOne(log logFile, format string, write func(io.Writer, ingest.Source) error) error {
+	src, err := sh.openFile(log, format)
 	if err != nil {
 		return err
 	}

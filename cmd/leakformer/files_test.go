@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -89,8 +90,8 @@ func TestExpandNames(t *testing.T) {
 		path string
 		want []logFile
 	}{
-		{"a[1].log", []logFile{{filepath.Join(dir, "a[1].log"), false}}},
-		{"", []logFile{{filepath.Join(dir, "a1.log"), true}, {filepath.Join(dir, "a[1].log"), true}}},
+		{"a[1].log", []logFile{{path: filepath.Join(dir, "a[1].log")}}},
+		{"", []logFile{{path: filepath.Join(dir, "a1.log"), found: true}, {path: filepath.Join(dir, "a[1].log"), found: true}}},
 	} {
 		got, err := expand([]string{filepath.Join(dir, c.path)})
 		if err != nil || len(got) != len(c.want) {
@@ -98,7 +99,7 @@ func TestExpandNames(t *testing.T) {
 			continue
 		}
 		for i := range got {
-			if got[i] != c.want[i] {
+			if !reflect.DeepEqual(got[i], c.want[i]) {
 				t.Errorf("%q: %v, want %v", c.path, got[i], c.want[i])
 			}
 		}
@@ -250,5 +251,49 @@ func TestFollowIdle(t *testing.T) {
 		if status, _, stderr := command(nil, strings.Fields(args)...); status == 0 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: status %d, %s", args, status, stderr)
 		}
+	}
+}
+
+// Heap profiles of one process, each in its own file, are one series; files of a
+// format that has whole series in each are not put together.
+func TestSeriesInFiles(t *testing.T) {
+	dir := t.TempDir()
+	copyTo := func(pattern string) {
+		t.Helper()
+		files, err := filepath.Glob("../../ingest/testdata/" + pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	copyTo("jemalloc/*.heap")
+	status, stdout, stderr := command(nil, "check", dir)
+	if status != 0 || strings.Count(stdout, "jemalloc (snapshots)") != 2 {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = command(nil, "score", "--all", filepath.Join(dir, "grow.*"))
+	if status != 0 && status != 3 || !strings.Contains(stdout, "of 4 snapshots") {
+		t.Errorf("status %d: %s%s", status, stdout, stderr)
+	}
+	massif, err := os.ReadFile("../../ingest/testdata/massif/grow.out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"massif.out.1", "massif.out.2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), massif, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := expandSeries([]string{filepath.Join(dir, "massif.out.*")})
+	if err != nil || len(files) != 2 || files[0].series != nil {
+		t.Errorf("%v, %v", files, err)
 	}
 }

@@ -47,7 +47,7 @@ func (sh *shell) ingestAll(c *cli.Context) error {
 	if _, err := arrowPath(c.Args().First(), c.String("output"), c.NArg() > 1); err != nil {
 		return err
 	}
-	files, err := expand(c.Args().Slice())
+	files, err := expandSeries(c.Args().Slice())
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (sh *shell) ingestAll(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		err = sh.ingestOne(c.Context, file.path, out, c.String("format"))
+		err = sh.ingestOne(c.Context, file, out, c.String("format"))
 		if passedOver(file, err) {
 			sh.warn("note: %s is no log: passed over", file.path)
 			continue
@@ -108,8 +108,8 @@ func arrowPath(log, output string, several bool) (string, error) {
 	return output, nil
 }
 
-func (sh *shell) ingestOne(ctx context.Context, log, out, format string) error {
-	src, err := sh.openLog(log, format)
+func (sh *shell) ingestOne(ctx context.Context, log logFile, out, format string) error {
+	src, err := sh.openFile(log, format)
 	if err != nil {
 		return err
 	}

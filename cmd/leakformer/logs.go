@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"leakformer/datasets"
@@ -114,6 +115,58 @@ type logFile struct {
 	path string
 	// found says that it was found in a folder, not named: it may be no log.
 	found bool
+	// series are the files whose snapshots follow one another, path the first of
+	// them; nil for a log in one file.
+	series []string
+}
+
+// openFile opens a log for reading.
+func (sh *shell) openFile(f logFile, format string) (ingest.Source, error) {
+	if f.series != nil {
+		return ingest.OpenSeries(f.series, ingest.Options{Format: format})
+	}
+	return sh.openLog(f.path, format)
+}
+
+// expandSeries is expand with one entry for the files of a series, as profilers write
+// them: heap.0001.prof, heap.0002.prof and so on.
+func expandSeries(paths []string) ([]logFile, error) {
+	files, err := expand(paths)
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]int{}
+	var names []string
+	for i, f := range files {
+		if st, err := os.Stat(f.path); err == nil && st.Mode().IsRegular() {
+			at[f.path] = i
+			names = append(names, f.path)
+		}
+	}
+	for _, group := range ingest.GroupSeries(names) {
+		if len(group) == 1 {
+			continue
+		}
+		src, err := ingest.OpenSeries(group, ingest.Options{})
+		if err != nil {
+			continue // Each is a log by itself, or none.
+		}
+		src.Close()
+		if !isDump(src.Report().Format) {
+			continue
+		}
+		for _, name := range group {
+			files[at[name]].path = "" // They are read with the first.
+		}
+		files[at[group[0]]].path, files[at[group[0]]].series = group[0], group
+	}
+	return slices.DeleteFunc(files, func(f logFile) bool { return f.path == "" }), nil
+}
+
+// isDump reports whether a program writes several files of a format, each with one
+// snapshot.
+func isDump(format string) bool {
+	return slices.ContainsFunc(ingest.Formats(), func(f ingest.Format) bool { return f.Name == format && f.Dump })
 }
 
 // expand puts in place of each folder the files in it, in order of name, but for
@@ -141,7 +194,7 @@ func expand(paths []string) ([]logFile, error) {
 		for _, name := range found {
 			// To open a pipe waits for its writer: nobody named this one.
 			if st, err := os.Stat(name); err == nil && (st.Mode().IsRegular() || pattern == p && !st.IsDir()) {
-				files = append(files, logFile{name, true})
+				files = append(files, logFile{path: name, found: true})
 			}
 		}
 	}

@@ -78,7 +78,7 @@ func (sh *shell) scoreAction(c *cli.Context) error {
 	if c.Bool("follow") {
 		return s.follow(c.Args().First())
 	}
-	files, err := expand(c.Args().Slice())
+	files, err := expandSeries(c.Args().Slice())
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (s *scoring) verdict() error {
 
 // log scores each process of a log.
 func (s *scoring) log(file logFile) error {
-	runs, report, err := s.load(file.path)
+	runs, report, err := s.load(file)
 	if err != nil {
 		return err
 	}
@@ -92,12 +92,12 @@ func (s *scoring) log(file logFile) error {
 
 // histories measures clean runs, each process by itself as in the logs that are judged.
 func (s *scoring) histories(paths []string) error {
-	files, err := expand(paths)
+	files, err := expandSeries(paths)
 	if err != nil {
 		return fmt.Errorf("reference: %w", err)
 	}
 	for _, file := range files {
-		runs, report, err := s.load(file.path)
+		runs, report, err := s.load(file)
 		if passedOver(file, err) {
 			s.sh.warn("note: %s is no log: passed over", file.path)
 			continue
@@ -117,8 +117,8 @@ func (s *scoring) histories(paths []string) error {
 }
 
 // load reads a log whole: a run for each process.
-func (s *scoring) load(path string) ([]*tokenize.Run, *ingest.Report, error) {
-	src, err := s.sh.openLog(path, s.c.String("log-format"))
+func (s *scoring) load(file logFile) ([]*tokenize.Run, *ingest.Report, error) {
+	src, err := s.sh.openFile(file, s.c.String("log-format"))
 	if err != nil {
 		return nil, nil, err
 	}
