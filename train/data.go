@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 
 	"leakformer/ingest"
@@ -69,9 +68,8 @@ type split struct {
 	all []*tokenize.History
 }
 
-// newSplit divides the data. Where many programs have labelled runs, whole programs
-// are held out; else of each program with several clean runs some, and labelled runs
-// likewise. Some of the runs to learn from are there a
+// newSplit divides the data by run. Of each program with several clean runs some
+// are held out; labelled runs likewise. Some of the runs to learn from are there a
 // second time, without their call stacks, for logs that have none.
 func newSplit(data Data, holdout float64, seed uint64) (*split, error) {
 	if len(data.Clean)+len(data.Labelled) == 0 {
@@ -131,24 +129,13 @@ func withoutStacks(samples []*sample) []*sample {
 // divide is newSplit for the runs as they are.
 func (sp *split) divide(data Data, holdout float64, seed uint64) error {
 	rng := generator(seed, 1)
-	whole := heldPrograms(data, holdout, rng)
-	out := func(program string, n, stay int) int {
-		switch {
-		case whole == nil:
-			return heldOut(n, stay, holdout)
-		case whole[program]:
-			return n
-		}
-		return 0
-	}
 	own := map[*sample]*tokenize.History{}
 	// known are the clean runs of a program that the others are compared with.
 	known := map[string][]*tokenize.History{}
 	var held []*sample
 	for _, group := range groups(data.Clean, func(r *tokenize.Run) string { return r.Program }) {
 		rng.Shuffle(len(group), func(i, j int) { group[i], group[j] = group[j], group[i] })
-		program := group[0].Program
-		n := out(program, len(group), 2)
+		n := heldOut(len(group), 2, holdout)
 		var all []*tokenize.History
 		for i, run := range group {
 			if run.Class != ingest.Events {
@@ -159,12 +146,10 @@ func (sp *split) divide(data Data, holdout float64, seed uint64) error {
 			all = append(all, own[s])
 			if i < n {
 				held = append(held, s)
-			} else {
-				sp.train = append(sp.train, s)
+				continue
 			}
-			if i >= n || whole[program] {
-				known[program] = append(known[program], own[s])
-			}
+			sp.train = append(sp.train, s)
+			known[run.Program] = append(known[run.Program], own[s])
 		}
 		sp.all = append(sp.all, tokenize.Join(all...))
 	}
@@ -178,7 +163,7 @@ func (sp *split) divide(data Data, holdout float64, seed uint64) error {
 	}
 	for _, group := range groups(data.Labelled, func(l Labelled) string { return l.Run.Program }) {
 		rng.Shuffle(len(group), func(i, j int) { group[i], group[j] = group[j], group[i] })
-		n := out(group[0].Run.Program, len(group), 1)
+		n := heldOut(len(group), 1, holdout)
 		for i, l := range group {
 			s, err := newLabelled(l)
 			if err != nil {
@@ -193,35 +178,6 @@ func (sp *split) divide(data Data, holdout float64, seed uint64) error {
 		}
 	}
 	return nil
-}
-
-// wholePrograms is from how many programs with labelled runs on some of them are held
-// out whole. Runs of programs that a model knows tell too little of how sure it may be
-// of those that it does not: it ranks their sites as well, but with less confidence.
-const wholePrograms = 12
-
-// heldPrograms draws the programs that are held out whole; nil where there are too
-// few, and some runs of each are held out in their place.
-func heldPrograms(data Data, share float64, rng *rand.Rand) map[string]bool {
-	clean := map[string]int{}
-	for _, r := range data.Clean {
-		clean[r.Program]++
-	}
-	var programs []string
-	for _, group := range groups(data.Labelled, func(l Labelled) string { return l.Run.Program }) {
-		if p := group[0].Run.Program; clean[p] > 1 {
-			programs = append(programs, p)
-		}
-	}
-	if len(programs) < wholePrograms {
-		return nil
-	}
-	rng.Shuffle(len(programs), func(i, j int) { programs[i], programs[j] = programs[j], programs[i] })
-	held := map[string]bool{}
-	for _, p := range programs[:heldOut(len(programs), wholePrograms/2, share)] {
-		held[p] = true
-	}
-	return held
 }
 
 // heldOut is how many of n runs are held out, so that at least so many stay: of

@@ -285,32 +285,15 @@ func bestAt(curve []CurvePoint) int {
 	return best
 }
 
-// plateau is how far below the best F1 a threshold may lie to count as good.
-const plateau = 0.99
-
-// threshold is the middle, in log-odds, of the probabilities around the best F1
-// that do about as well. The best one itself is a matter of chance: on other runs
-// any of them may be the best.
+// threshold is half of the best F1. That is where F1 is best if the probabilities are
+// right (Lipton, Elkan and Naryanaswamy 2014), and it is steadier than the threshold
+// that happened to be the best on the runs held out.
 func threshold(curve []CurvePoint) float64 {
-	best := bestAt(curve)
-	if best < 0 {
+	best := bestF1(curve).f1()
+	if best == 0 {
 		return 1 // nothing to go by: no site is called a leak
 	}
-	least := plateau * curve[best].f1()
-	from, to := best, best
-	for from > 0 && curve[from-1].f1() >= least {
-		from--
-	}
-	for to+1 < len(curve) && curve[to+1].f1() >= least {
-		to++
-	}
-	odds := (logit(curve[from].Threshold) + logit(curve[to].Threshold)) / 2
-	return 1 / (1 + math.Exp(-odds))
-}
-
-func logit(p float64) float64 {
-	p = min(max(p, 1e-6), 1-1e-6)
-	return math.Log(p / (1 - p))
+	return best / 2
 }
 
 // Calibration turns a logit z into the probability 1/(1+exp(-(A z + B))): Platt

@@ -495,47 +495,31 @@ func TestSplitKeepsRunsApart(t *testing.T) {
 	}
 }
 
-// Where there are many labelled programs, some are held out whole: with the clean runs
-// that theirs are compared with, and with no run of them to learn from.
-func TestSplitHoldsOutPrograms(t *testing.T) {
-	var d Data
-	for i := range wholePrograms {
-		for k := range 3 {
-			run := server(t, uint64(10*i+k), 40)
-			run.Program = fmt.Sprint("program", i)
-			if k < 2 {
-				d.Clean = append(d.Clean, run)
-			} else {
-				d.Labelled = append(d.Labelled, Labelled{Run: run})
+// Where probabilities are right, calling a site a leak from half of the best F1 on
+// gives the best F1.
+func TestThresholdIsHalfOfBestF1(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	x := &exam{}
+	var p []float64
+	for range 50_000 {
+		p = append(p, math.Pow(rng.Float64(), 4))
+		x.add(example{leak: rng.Float64() < p[len(p)-1]}, 1)
+	}
+	curve := x.curve(p)
+	f1 := func(threshold float64) float64 {
+		var at CurvePoint
+		for _, c := range curve {
+			if c.Threshold >= threshold {
+				at = c
 			}
 		}
+		return at.f1()
 	}
-	sp, err := newSplit(d, 0.15, 3)
-	if err != nil {
-		t.Fatal(err)
+	chosen := threshold(curve)
+	if best := bestF1(curve).f1(); f1(chosen) < 0.995*best || f1(0.9) > 0.8*best {
+		t.Errorf("threshold %.3f gives F1 %.3f, the best is %.3f; 0.9 gives %.3f", chosen, f1(chosen), best, f1(0.9))
 	}
-	held := map[string]int{}
-	for _, s := range sp.valid {
-		held[s.run.Program]++
-		want := 2
-		if s.planter != nil {
-			want = 1
-		}
-		if len(s.others) != want {
-			t.Errorf("%s is compared with %d clean runs, want %d", s.run.Name, len(s.others), want)
-		}
-	}
-	if len(held) != 2 {
-		t.Errorf("held out: %v, want 2 programs", held)
-	}
-	for program, n := range held {
-		if n != 3 {
-			t.Errorf("%d runs of %s are held out, want all 3", n, program)
-		}
-	}
-	for _, s := range sp.train {
-		if held[s.run.Program] > 0 {
-			t.Errorf("learning from %s, which is of a program held out", s.run.Name)
-		}
+	if got := threshold(nil); got != 1 {
+		t.Errorf("without answers the threshold is %v", got)
 	}
 }
