@@ -128,6 +128,9 @@ type Detector struct {
 	// Explain is of how many of the first leaks it is found out what they rest on,
 	// if the scorer is an [Explainer].
 	Explain int
+	// Suppressions and Baseline have leaks that are counted, but not listed.
+	Suppressions Suppressions
+	Baseline     *Baseline
 	// Warnings go into the summary, before those of the detector itself.
 	Warnings []string
 	// Progress, if it is not nil, is told now and then how many sites are done.
@@ -152,6 +155,7 @@ func (d *Detector) Detect(ctx context.Context, scene *tokenize.Scene, h Handler)
 	slices.SortStableFunc(found, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(b.probability, a.probability), cmp.Compare(b.bytes(), a.bytes()))
 	})
+	found = d.leaveOut(found, sum)
 	intoGroups(scene.Run, found)
 	explainer, _ := d.Scorer.(Explainer)
 	for i, c := range found {
@@ -199,7 +203,7 @@ func (d *Detector) judge(ctx context.Context, scene *tokenize.Scene, sum *Summar
 func (d *Detector) summary(scene *tokenize.Scene) *Summary {
 	run := scene.Run
 	s := &Summary{
-		Log: run.Name, Model: d.Model, Threshold: d.Threshold,
+		Log: run.Name, Run: run, Model: d.Model, Threshold: d.Threshold,
 		Events: int64(run.Events), Cut: int64(scene.Cut), ReferenceRuns: scene.Reference.Runs(),
 		Report: run.Report, Warnings: slices.Clone(d.Warnings),
 	}

@@ -92,7 +92,8 @@ func place(run *tokenize.Run, block int32) Place {
 
 // Summary closes the findings of one run.
 type Summary struct {
-	Log string `json:"log"`
+	Log string        `json:"log"`
+	Run *tokenize.Run `json:"-"`
 	// Model names the scorer; Threshold is the probability it was held against.
 	Model     string  `json:"model"`
 	Threshold float64 `json:"threshold"`
@@ -105,6 +106,10 @@ type Summary struct {
 	// Leaks is the number of sites called a leak, Leaked what is judged leaked there.
 	Leaks  int           `json:"leaks"`
 	Leaked ingest.Amount `json:"leaked"`
+	// Suppressed and Known are the leaks that were left out, of which Leaks does not
+	// count any.
+	Suppressed []LeftOut `json:"suppressed,omitempty"`
+	Known      []LeftOut `json:"known,omitempty"`
 	// FalseAlarms is how many of the leaks are to be expected to be none, if the
 	// probabilities are right.
 	FalseAlarms float64 `json:"expected_false_alarms"`

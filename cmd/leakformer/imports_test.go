@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"model/torch/fit":     {},
 	"train":               {"ingest", "tokenize"},
 	"detect":              {"ingest", "tokenize"},
-	"detect/report":       {"detect", "ingest"},
+	"detect/report":       {"detect", "ingest", "tokenize", "github.com/google/pprof/profile"},
 	"detect/monitor":      {"detect", "ingest", "tokenize"},
 	"detect/dashboard":    {"detect"},
 	"detect/detecttest":   {"ingest", "tokenize"},

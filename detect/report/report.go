@@ -103,8 +103,17 @@ func mattered(effects []detect.Effect) string {
 // when tells since when the blocks of a leak are there and how fast they became
 // more, of other findings where in the log they are.
 func when(f *detect.Finding) string {
+	s := since(f)
+	if r := speed(f.Rate); r != "" {
+		s += "; about " + r
+	}
+	return s
+}
+
+// since is when without the rate.
+func since(f *detect.Finding) string {
 	if !f.Leak || f.Run.Class != ingest.Events {
-		return moments(f.First, f.Last) + pace(f.Rate)
+		return moments(f.First, f.Last)
 	}
 	at := func(p detect.Place) string {
 		if p.Time == 0 {
@@ -116,17 +125,17 @@ func when(f *detect.Finding) string {
 	if f.First != f.Last {
 		s += ", up to " + at(f.Last)
 	}
-	return s + pace(f.Rate)
+	return s
 }
 
-// pace tells a rate; "" where there is none.
-func pace(r *detect.Rate) string {
+// speed writes a rate; "" where there is none.
+func speed(r *detect.Rate) string {
 	if r == nil {
 		return ""
 	}
-	s := "; about " + Bytes(int64(r.BytesPerMillionEvents)) + " per million events"
+	s := Bytes(int64(r.BytesPerMillionEvents)) + " per million events"
 	if r.BytesPerSnapshot > 0 {
-		s = "; about " + Bytes(int64(r.BytesPerSnapshot)) + " more in each snapshot"
+		s = Bytes(int64(r.BytesPerSnapshot)) + " more in each snapshot"
 	}
 	if r.BytesPerHour > 0 {
 		s += ", " + Bytes(int64(r.BytesPerHour)) + " per hour"
@@ -169,15 +178,17 @@ func (t *Text) Summary(s *detect.Summary) error {
 	if t.rank > 0 {
 		fmt.Fprintln(t.w)
 	}
+	t.rank, t.group = 0, nil // what follows is of another run
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(t.w, "warning: %s\n", printable(warning))
 	}
 	fmt.Fprintf(t.w, "%s: ", printable(path.Base(s.Log)))
 	if s.Leaks == 0 {
-		fmt.Fprint(t.w, "no leak found")
+		fmt.Fprintf(t.w, "no %sleak found", other(s))
 	} else {
 		fmt.Fprintf(t.w, "leaks at %d of %s: %s", s.Leaks, number(s.Sites, "site"), Amount(s.Leaked))
 	}
+	fmt.Fprint(t.w, leftOut(s))
 	fmt.Fprintf(t.w, "; outstanding %s at %s after %d events", Amount(s.Outstanding), number(s.Sites, "site"), s.Cut)
 	if s.Cut < s.Events {
 		fmt.Fprintf(t.w, " of %d", s.Events)
@@ -192,6 +203,29 @@ func (t *Text) Summary(s *detect.Summary) error {
 	}
 	fmt.Fprintf(t.w, "; model %s, %s)\n", s.Model, compared)
 	return t.w.Flush()
+}
+
+// other is what leaks are called beside those that were left out.
+func other(s *detect.Summary) string {
+	switch {
+	case len(s.Known) > 0:
+		return "new "
+	case len(s.Suppressed) > 0:
+		return "other "
+	}
+	return ""
+}
+
+// leftOut counts the leaks that are not among the findings.
+func leftOut(s *detect.Summary) string {
+	out := ""
+	if n := len(s.Known); n > 0 {
+		out += fmt.Sprintf("; %d known", n)
+	}
+	if n := len(s.Suppressed); n > 0 {
+		out += fmt.Sprintf("; %d suppressed", n)
+	}
+	return out
 }
 
 // number writes a number of things.
@@ -238,19 +272,20 @@ func NewJSONLines(w io.Writer) *JSONLines { return &JSONLines{w: bufio.NewWriter
 
 // finding is a Finding's JSON form, but for the addresses.
 type finding struct {
-	Type        string        `json:"type"`
-	Log         string        `json:"log"`
-	Site        string        `json:"site"`
-	Frames      []frame       `json:"frames"`
-	Probability float64       `json:"probability"`
-	Leak        bool          `json:"leak"`
-	Outstanding ingest.Amount `json:"outstanding"`
-	Leaked      ingest.Amount `json:"leaked"`
-	Group       int           `json:"group,omitempty"` // findings of one number are likely one leak
-	First       detect.Place  `json:"first"`
-	Last        detect.Place  `json:"last"`
-	Rate        *detect.Rate  `json:"rate,omitempty"`
-	Why         []string      `json:"why"`
+	Type        string         `json:"type"`
+	Log         string         `json:"log"`
+	Site        string         `json:"site"`
+	Frames      []frame        `json:"frames"`
+	Probability float64        `json:"probability"`
+	Leak        bool           `json:"leak"`
+	Outstanding ingest.Amount  `json:"outstanding"`
+	Leaked      ingest.Amount  `json:"leaked"`
+	Group       int            `json:"group,omitempty"` // findings of one number are likely one leak
+	Key         detect.SiteKey `json:"key"`             // of the site, across runs
+	First       detect.Place   `json:"first"`
+	Last        detect.Place   `json:"last"`
+	Rate        *detect.Rate   `json:"rate,omitempty"`
+	Why         []string       `json:"why"`
 
 	Attribution []detect.Effect `json:"attribution,omitempty"`
 }
@@ -269,7 +304,7 @@ type frame struct {
 // written one by one as the object's last member.
 func (j *JSONLines) Finding(f *detect.Finding) error {
 	head := finding{
-		Type: "finding", Log: f.Log, Site: f.Site, Frames: []frame{}, Probability: f.Probability, Leak: f.Leak,
+		Type: "finding", Log: f.Log, Site: f.Site, Key: f.Key(), Frames: []frame{}, Probability: f.Probability, Leak: f.Leak,
 		Outstanding: f.Outstanding, Leaked: f.Leaked, First: f.First, Last: f.Last, Rate: f.Rate, Why: f.Why,
 		Attribution: f.Attribution,
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +97,9 @@ func TestGolden(t *testing.T) {
 		"findings.jsonl": {all, func(b *bytes.Buffer) detect.Handler { return report.NewJSONLines(b) }},
 		"groups.report":  {groupsOfReport, text},
 		"groups.events":  {groupsOfEvents, text},
+
+		"findings.csv":       {all, func(b *bytes.Buffer) detect.Handler { return report.NewCSV(b) }},
+		"findings.collapsed": {all, func(b *bytes.Buffer) detect.Handler { return report.NewCollapsed(b) }},
 	} {
 		var b bytes.Buffer
 		c.run(t, c.handler(&b))
@@ -212,10 +216,19 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 // A result that could not be written is not a success.
 func TestWriteError(t *testing.T) {
 	d := &detect.Detector{Scorer: &detecttest.Scorer{Sites: map[string]float64{"a": 1}}, Threshold: 0.5}
-	for _, h := range []detect.Handler{report.NewText(full{}), report.NewJSONLines(full{})} {
+	sarif, err := report.NewSARIF(full{}, "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []detect.Handler{report.NewText(full{}), report.NewJSONLines(full{}), report.NewCSV(full{}), report.NewCollapsed(full{}),
+		sarif, report.NewPprof(full{}), report.NewHTML(full{})} {
 		l := detecttest.NewLog("x", "x")
 		l.Alloc("a", 1)
-		if _, err := d.Detect(context.Background(), l.Scene(t), h); err == nil || err.Error() != "disk full" {
+		_, err := d.Detect(context.Background(), l.Scene(t), h)
+		if c, ok := h.(io.Closer); ok && err == nil {
+			err = c.Close()
+		}
+		if err == nil || !strings.HasSuffix(err.Error(), "disk full") {
 			t.Errorf("%T: %v", h, err)
 		}
 	}
