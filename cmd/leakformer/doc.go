@@ -2,19 +2,22 @@
 // memory normally does, and says which allocation sites and blocks of a new log
 // are leaks.
 //
-//	leakformer ingest  [--format auto] [-o RUN.arrow] LOG...
-//	leakformer check   [--dump] [--format text|json] RUN.arrow|LOG...
+//	leakformer ingest  [--format auto] [-o RUN.arrow|DIR] [--follow [--idle TIME]] LOG...
+//	leakformer check   [--dump] [--format text|json] [--follow [--idle TIME]] LOG...
 //	leakformer train   --clean LOG|DIR... [--labels LABELS.json] [--init MODEL] -o MODEL
-//	leakformer score   [--model MODEL] [--reference LOG...] [--format text|jsonl] [--all] [--picture FILE.svg] LOG
-//	leakformer eval    --labels LABELS.json [--model MODEL] [--reference LOG...] LOG...
+//	leakformer score   [--model MODEL] [--reference LOG...] [--format text|jsonl|...] [--all] [--cut SHARE] [--explain N] [--picture FILE.svg]
+//	                   [--precision P | --max-false-alarms-per-run N | --threshold P] [--follow [--idle TIME] [--every TIME]] LOG...
+//	leakformer eval    --labels LABELS.json [--model MODEL | --fold MODEL...] [--reference LOG...] [--blind] [--known] [--peer LOG...] [--peer-labels LABELS.json...]
+//	                   [--cut SHARE...] [--every SHARE] [--snapshots N] [--robustness] [--programs] [--html PAGE] [--format text|summary|markdown|json] [LOG...]
 //	leakformer tokenize [-o SEQUENCES.arrow] [--dump] LOG
 //	leakformer model info [MODEL]
 //	leakformer dataset collect [-o DIR] [PROGRAM...]
-//	leakformer formats
+//	leakformer formats [--gdb-script]
 //	leakformer version
 //
 // Wherever a log is named it may be raw, compressed, or a run in Arrow; "-" is
-// standard input. Results go to standard output, messages to standard error. The
+// standard input, a folder is the logs in it, and numbered files with one snapshot
+// each are one series. Results go to standard output, messages to standard error. The
 // exit status is 0 if all is well and no leak was found, 3 if leaks were found, 1
 // after a failure and 2 if the command was not understood.
 //
