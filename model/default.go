@@ -11,6 +11,12 @@ import (
 //go:embed default.lfm
 var defaultFile []byte
 
+// DefaultCard says what was measured of that checkpoint, on programs that it did not
+// learn from, and what it is for. Its first line names the checkpoint's id.
+//
+//go:embed default.md
+var DefaultCard string
+
 // DefaultName is how messages and commands call it.
 const DefaultName = "default"
 

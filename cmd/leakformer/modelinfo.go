@@ -61,7 +61,11 @@ func (sh *shell) modelInfo(c *cli.Context) error {
 	fmt.Fprintf(w, "threshold\t%.3f; %.3f after a teardown, %.3f with no clean run known, %.3f for snapshots, %.3f for reports\n",
 		m.Threshold, m.Ended.Threshold, m.Blind.Threshold, m.Series.Threshold, m.Report.Threshold)
 	fmt.Fprintf(w, "held-out runs\t%s\n", m.Validation)
-	return w.Flush()
+	if err := w.Flush(); err != nil || path != model.DefaultName && path != "" {
+		return err
+	}
+	_, err = fmt.Fprintf(sh.stdout, "\n%s", model.DefaultCard)
+	return err
 }
 
 func origin(init string) string {
