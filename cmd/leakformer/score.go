@@ -21,21 +21,35 @@ func (sh *shell) score() *cli.Command {
 		Description: "A LOG is a file, a folder of such, a pattern in quotes, or - for standard input; each\n" +
 			"process in it is judged by itself. Exits with status 3 if leaks were found. Logs of clean runs of the same program, named\n" +
 			"with --reference, make the findings better unless the model was trained on such.",
-		Flags: append(followFlags(),
+		Flags: append(append(followFlags(),
 			&cli.DurationFlag{Name: "every", Value: 10 * time.Second, Usage: "with --follow, look for new leaks when this `TIME` has passed"},
-			modelFlag(), &listFlag{referenceFlag()},
-			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the findings: text, or jsonl with one object a line"},
-			&cli.BoolFlag{Name: "all", Usage: "list every site with outstanding blocks, not the leaks alone"},
-			&cli.Float64Flag{Name: "threshold", Usage: "`P` from which on a site is called a leak (default: the model's own)"},
-			&cli.Float64Flag{Name: "precision", Usage: "call as many sites leaks as this `SHARE` of them is expected to be; in place of --threshold"},
-			&cli.Float64Flag{Name: "max-false-alarms-per-run", Usage: "call as many sites leaks as this `NUMBER` of them is expected to be none; in place of --threshold"},
-			&cli.IntFlag{Name: "explain", Value: 10, Usage: "find out of the first `N` leaks what the verdicts rest on, by taking it away"},
-			&cli.Float64Flag{Name: "cut", Value: 1, Usage: "look at the run after this `SHARE` of its events"},
+			findingsFlag(), allFlag(),
 			&cli.StringFlag{Name: "picture", Usage: "`FILE` for a picture of the first findings' outstanding blocks over the run, SVG"},
-			threadsFlag(), logFormatFlag(),
-		),
+		), scoringFlags()...),
 		Action: sh.scoreAction,
 	}
+}
+
+// scoringFlags are for commands that score logs.
+func scoringFlags() []cli.Flag {
+	return []cli.Flag{
+		modelFlag(), &listFlag{referenceFlag()},
+		&cli.StringSliceFlag{Name: "suppressions", Usage: "`FILE` of leaks to leave out, in the syntax of Valgrind or of LeakSanitizer; may be repeated"},
+		&cli.Float64Flag{Name: "threshold", Usage: "`P` from which on a site is called a leak (default: the model's own)"},
+		&cli.Float64Flag{Name: "precision", Usage: "call as many sites leaks as this `SHARE` of them is expected to be; in place of --threshold"},
+		&cli.Float64Flag{Name: "max-false-alarms-per-run", Usage: "call as many sites leaks as this `NUMBER` of them is expected to be none; in place of --threshold"},
+		&cli.IntFlag{Name: "explain", Value: 10, Usage: "find out of the first `N` leaks what the verdicts rest on, by taking it away"},
+		&cli.Float64Flag{Name: "cut", Value: 1, Usage: "look at the run after this `SHARE` of its events"},
+		threadsFlag(), logFormatFlag(),
+	}
+}
+
+func findingsFlag() cli.Flag {
+	return &cli.StringFlag{Name: "format", Value: "text", Usage: "of the findings: text, jsonl with one object a line, sarif, csv, collapsed stacks, or pprof"}
+}
+
+func allFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "all", Usage: "list every site with outstanding blocks, not the leaks alone"}
 }
 
 func referenceFlag() *cli.StringSliceFlag {
@@ -43,46 +57,26 @@ func referenceFlag() *cli.StringSliceFlag {
 }
 
 func (sh *shell) scoreAction(c *cli.Context) error {
-	if _, err := findingsOutput(c.String("format"), sh.stdout); err != nil {
-		return err
-	}
-	if !c.Args().Present() {
-		return usagef("score: name a log")
-	}
 	if err := checkFollow(c); err != nil {
 		return err
 	}
-	if cut := c.Float64("cut"); !(cut > 0 && cut <= 1) {
-		return usagef("score: --cut %v: want a share of the events, more than 0 and at most 1", cut)
+	format := c.String("format")
+	if c.Bool("follow") && format != "text" && format != "jsonl" && format != "json" {
+		return usagef("score: --format %s is not written bit by bit: with --follow, use text or jsonl", format)
 	}
-	if err := checkThreshold(c); err != nil {
-		return err
-	}
-	m, err := sh.loadModel(c.String("model"), c.Int("threads"))
+	out, err := findingsOutput(format, sh.stdout)
 	if err != nil {
 		return err
 	}
-	defer m.Close()
-	s := &scoring{sh: sh, c: c, model: m}
-	s.detector = detect.Detector{Scorer: m, Model: m.id, All: c.Bool("all"), Explain: c.Int("explain"),
-		Cost: detect.Cost{Precision: c.Float64("precision"), FalseAlarms: c.Float64("max-false-alarms-per-run")}, Progress: sh.sitesDone()}
-	if c.IsSet("threshold") {
-		s.detector.Threshold = c.Float64("threshold")
+	s, err := sh.newScoring(c, out)
+	if err != nil {
+		return err
 	}
-	if references := c.StringSlice("reference"); len(references) > 0 {
-		s.named = true
-		if err := s.histories(references); err != nil {
-			return err
-		}
-	}
+	defer s.model.Close()
 	if c.Bool("follow") {
 		return s.follow(c.Args().First())
 	}
-	files, err := expandSeries(c.Args().Slice())
-	if err != nil {
-		return err
-	}
-	return s.logs(files)
+	return s.arguments()
 }
 
 // checkThreshold checks the flags that say when a site is called a leak.
@@ -94,19 +88,19 @@ func checkThreshold(c *cli.Context) error {
 		}
 	}
 	if len(set) > 1 {
-		return usagef("score: %s exclude each other", strings.Join(set, " and "))
+		return usagef("%s: %s exclude each other", c.Command.Name, strings.Join(set, " and "))
 	}
 	if p := c.Float64("threshold"); !(p >= 0 && p <= 1) {
-		return usagef("score: --threshold %v: want a probability, 0 to 1", p)
+		return usagef("%s: --threshold %v: want a probability, 0 to 1", c.Command.Name, p)
 	}
 	if p := c.Float64("precision"); c.IsSet("precision") && !(p > 0 && p <= 1) {
-		return usagef("score: --precision %v: want a share, more than 0 and at most 1", p)
+		return usagef("%s: --precision %v: want a share, more than 0 and at most 1", c.Command.Name, p)
 	}
 	if n := c.Float64("max-false-alarms-per-run"); c.IsSet("max-false-alarms-per-run") && !(n > 0) {
-		return usagef("score: --max-false-alarms-per-run %v: want a number of more than 0; 0.1 is one in ten runs", n)
+		return usagef("%s: --max-false-alarms-per-run %v: want a number of more than 0; 0.1 is one in ten runs", c.Command.Name, n)
 	}
 	if n := c.Int("explain"); n < 0 {
-		return usagef("score: --explain %d: want a number of findings", n)
+		return usagef("%s: --explain %d: want a number of findings", c.Command.Name, n)
 	}
 	return nil
 }
@@ -117,8 +111,16 @@ func findingsOutput(format string, w io.Writer) (detect.Handler, error) {
 		return report.NewText(w), nil
 	case "jsonl", "json":
 		return report.NewJSONLines(w), nil
+	case "sarif":
+		return report.NewSARIF(w, version())
+	case "csv":
+		return report.NewCSV(w), nil
+	case "collapsed":
+		return report.NewCollapsed(w), nil
+	case "pprof":
+		return report.NewPprof(w), nil
 	}
-	return nil, usagef("--format %s: want text or jsonl", format)
+	return nil, usagef("--format %s: want text, jsonl, sarif, csv, collapsed or pprof", format)
 }
 
 // histories measures clean runs.

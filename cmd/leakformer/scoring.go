@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,6 +27,8 @@ type scoring struct {
 	c        *cli.Context
 	model    *trained
 	detector detect.Detector
+	// out gets the findings of all logs.
+	out detect.Handler
 	// reference are the clean runs named; nil where none are, and the model's own
 	// are taken.
 	reference tokenize.Reference
@@ -32,6 +37,74 @@ type scoring struct {
 	titled bool
 	runs   int // judged
 	leaks  int // found in all of them
+}
+
+// newScoring checks the flags that all commands have that score logs, and reads the
+// model, the clean runs and the suppressions. The caller closes the model.
+func (sh *shell) newScoring(c *cli.Context, out detect.Handler) (*scoring, error) {
+	if !c.Args().Present() {
+		return nil, usagef("%s: name a log", c.Command.Name)
+	}
+	if cut := c.Float64("cut"); !(cut > 0 && cut <= 1) {
+		return nil, usagef("%s: --cut %v: want a share of the events, more than 0 and at most 1", c.Command.Name, cut)
+	}
+	if err := checkThreshold(c); err != nil {
+		return nil, err
+	}
+	suppressions, err := sh.suppressions(c.StringSlice("suppressions"))
+	if err != nil {
+		return nil, err
+	}
+	m, err := sh.loadModel(c.String("model"), c.Int("threads"))
+	if err != nil {
+		return nil, err
+	}
+	s := &scoring{sh: sh, c: c, model: m, out: out}
+	s.detector = detect.Detector{Scorer: m, Model: m.id, All: c.Bool("all"), Explain: c.Int("explain"),
+		Suppressions: suppressions, Progress: sh.sitesDone(),
+		Cost: detect.Cost{Precision: c.Float64("precision"), FalseAlarms: c.Float64("max-false-alarms-per-run")}}
+	if c.IsSet("threshold") {
+		s.detector.Threshold = c.Float64("threshold")
+	}
+	if references := c.StringSlice("reference"); len(references) > 0 {
+		s.named = true
+		if err := s.histories(references); err != nil {
+			m.Close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// suppressions reads files of leaks that nobody wants to hear of, and tells which
+// entries have expired.
+func (sh *shell) suppressions(paths []string) (all detect.Suppressions, err error) {
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("suppressions: %w", err)
+		}
+		read, err := detect.ReadSuppressions(path, f)
+		f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("suppressions: %w", err)
+		}
+		valid, expired := read.On(time.Now())
+		for _, e := range expired {
+			sh.warn("warning: %v expired on %s: it suppresses nothing", &e, e.Until.Format(time.DateOnly))
+		}
+		all = append(all, valid...)
+	}
+	return all, nil
+}
+
+// arguments scores the logs that the command names, and ends the output.
+func (s *scoring) arguments() error {
+	files, err := expandSeries(s.c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	return s.logs(files)
 }
 
 // logs scores logs one after the other. One that cannot be read does not keep the
@@ -56,17 +129,28 @@ func (s *scoring) logs(files []logFile) error {
 	}
 	switch {
 	case failed > 0:
-		return fmt.Errorf("%d of %d logs could not be scored", failed, len(files))
+		return errors.Join(fmt.Errorf("%d of %d logs could not be scored", failed, len(files)), s.end())
 	case s.runs == 0:
 		return errors.New("no log in " + strings.Join(s.c.Args().Slice(), ", "))
 	}
 	return s.verdict()
 }
 
-// verdict is the result of the command.
+// verdict ends the output, and is the result of the command.
 func (s *scoring) verdict() error {
+	if err := s.end(); err != nil {
+		return err
+	}
 	if s.leaks > 0 {
 		return errLeaks
+	}
+	return nil
+}
+
+// end writes what an output keeps until then.
+func (s *scoring) end() error {
+	if out, ok := s.out.(io.Closer); ok {
+		return out.Close()
 	}
 	return nil
 }
@@ -79,11 +163,8 @@ func (s *scoring) log(file logFile) error {
 	}
 	s.sh.loaded(runs, report)
 	for _, run := range runs {
-		handler, err := s.handler(run, len(runs) > 1)
-		if err != nil {
-			return err
-		}
-		if err := s.judge(s.c.Context, run, handler); err != nil {
+		s.title(run, len(runs) > 1)
+		if err := s.judge(s.c.Context, run, s.out); err != nil {
 			return err
 		}
 	}
@@ -135,17 +216,15 @@ func (sh *shell) loaded(runs []*tokenize.Run, r *ingest.Report) {
 	}
 }
 
-// handler writes the findings of a run, in text below its name where there are
-// several.
-func (s *scoring) handler(run *tokenize.Run, several bool) (detect.Handler, error) {
-	format := s.c.String("format")
-	if format == "text" && (s.titled || several) {
-		if s.runs > 0 {
-			fmt.Fprintln(s.sh.stdout)
-		}
-		fmt.Fprintf(s.sh.stdout, "%s:\n", run.Name)
+// title says whose findings follow, where text is of several runs.
+func (s *scoring) title(run *tokenize.Run, several bool) {
+	if s.c.String("format") != "text" || !s.titled && !several {
+		return
 	}
-	return findingsOutput(format, s.sh.stdout)
+	if s.runs > 0 {
+		fmt.Fprintln(s.sh.stdout)
+	}
+	fmt.Fprintf(s.sh.stdout, "%s:\n", run.Name)
 }
 
 // scene is a run beside the clean runs to compare it with.
@@ -157,14 +236,20 @@ func (s *scoring) scene(run *tokenize.Run) *tokenize.Scene {
 	return scene
 }
 
-// judge hands the findings of a run to a handler, and draws them if asked to.
-func (s *scoring) judge(ctx context.Context, run *tokenize.Run, handler detect.Handler) error {
-	scene := s.scene(run)
+// detectorOf is the detector with the threshold for a scene.
+func (s *scoring) detectorOf(scene *tokenize.Scene) detect.Detector {
 	d := s.detector
-	d.Warnings = referenceWarnings(scene, s.named)
 	if !s.c.IsSet("threshold") {
 		d.Threshold = s.model.threshold(scene)
 	}
+	return d
+}
+
+// judge hands the findings of a run to a handler, and draws them if asked to.
+func (s *scoring) judge(ctx context.Context, run *tokenize.Run, handler detect.Handler) error {
+	scene := s.scene(run)
+	d := s.detectorOf(scene)
+	d.Warnings = referenceWarnings(scene, s.named)
 	findings := &plot.Findings{Handler: handler}
 	sum, err := d.Detect(ctx, scene, findings)
 	if err != nil {
@@ -172,6 +257,9 @@ func (s *scoring) judge(ctx context.Context, run *tokenize.Run, handler detect.H
 	}
 	s.runs++
 	s.leaks += sum.Leaks
+	for _, l := range append(sum.Suppressed, sum.Known...) {
+		s.sh.log.Debug("left out", "log", run.Name, "site", l.Site, "bytes", l.Leaked.Bytes, "by", cmp.Or(l.By, "the baseline"))
+	}
 	path := s.c.String("picture")
 	if path == "" {
 		return nil
@@ -217,11 +305,7 @@ func (s *scoring) follow(path string) error {
 		runs := loader.Runs()
 		s.sh.loaded(runs, src.Report())
 		for _, run := range runs {
-			out, err := findingsOutput(s.c.String("format"), s.sh.stdout)
-			if err != nil {
-				return err
-			}
-			if err := s.judge(ctx, run, told.handler(run, out)); err != nil {
+			if err := s.judge(ctx, run, told.handler(run, s.out)); err != nil {
 				return err
 			}
 		}
@@ -242,9 +326,10 @@ func (s *scoring) glance(ctx context.Context, run *tokenize.Run, told told) erro
 	if err != nil {
 		return err
 	}
-	d := s.detector
+	scene := s.scene(run)
+	d := s.detectorOf(scene)
 	d.All, d.Progress = false, nil
-	_, err = d.Detect(ctx, s.scene(run), told.handler(run, findingsOnly{out}))
+	_, err = d.Detect(ctx, scene, told.handler(run, findingsOnly{out}))
 	return err
 }
 

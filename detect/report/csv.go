@@ -26,12 +26,9 @@ func (c *CSV) Finding(f *detect.Finding) error {
 	if f.Group != nil {
 		group = f.Group.Number
 	}
-	perEvents, perHour := "", ""
+	rate := detect.Rate{}
 	if f.Rate != nil {
-		perEvents = whole(int64(f.Rate.BytesPerMillionEvents))
-	}
-	if f.Rate != nil && f.Rate.BytesPerHour > 0 {
-		perHour = whole(int64(f.Rate.BytesPerHour))
+		rate = *f.Rate
 	}
 	file, line := "", ""
 	if at := sourced(f.Frames); at >= 0 {
@@ -40,7 +37,7 @@ func (c *CSV) Finding(f *detect.Finding) error {
 	return c.row(f.Log, f.Site, strconv.FormatFloat(f.Probability, 'f', 4, 64), strconv.FormatBool(f.Leak),
 		whole(f.Leaked.Blocks), whole(f.Leaked.Bytes), whole(f.Outstanding.Blocks), whole(f.Outstanding.Bytes), strconv.Itoa(group),
 		whole(int64(f.First.Line)), decimal(f.First.Time.Seconds()), whole(int64(f.Last.Line)), decimal(f.Last.Time.Seconds()),
-		perEvents, perHour, file, line, strings.Join(f.Why, "; "))
+		known(rate.BytesPerMillionEvents), known(rate.BytesPerSnapshot), known(rate.BytesPerHour), file, line, strings.Join(f.Why, "; "))
 }
 
 // Summary writes the head if nothing else was there to write.
@@ -56,7 +53,7 @@ func (c *CSV) start() {
 		c.w.Write([]string{"log", "site", "probability", "leak",
 			"leaked_blocks", "leaked_bytes", "outstanding_blocks", "outstanding_bytes", "group",
 			"first_line", "first_seconds", "last_line", "last_seconds",
-			"bytes_per_million_events", "bytes_per_hour", "file", "line", "why"})
+			"bytes_per_million_events", "bytes_per_snapshot", "bytes_per_hour", "file", "line", "why"})
 	}
 }
 
@@ -67,5 +64,13 @@ func (c *CSV) row(cells ...string) error {
 }
 
 func whole(n int64) string { return strconv.FormatInt(n, 10) }
+
+// known writes a rate; nothing for 0, which stands for an unknown one.
+func known(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return whole(int64(v))
+}
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -155,7 +155,7 @@ func TestSARIF(t *testing.T) {
 		want    string // regular expression
 	}{
 		"lines": {hostile(), `"ruleId":"memory-leak","ruleIndex":0,"level":"error","rank":95,.*"locations":\[{"physicalLocation":{"artifactLocation":{"uri":"src%20dir/a%25.c"},"region":{"startLine":70}},` +
-			`.*"uri":"file:///usr/include/c\+\+/12/new.h".*"leakformerSite/v1":"8000000000000000"`},
+			`.*"uri":"file:///usr/include/c\+\+/12/new.h".*"leakformerNames/v1":"000000000000004d","leakformerSite/v1":"8000000000000000"`},
 		"no frames": {&bare, `"level":"warning","rank":60,.*"locations":\[{"logicalLocations":\[{"fullyQualifiedName":"<script>`},
 		"lost":      {&lost, `"ruleId":"memory-lost","ruleIndex":1,"level":"error".*"locations":\[{"logicalLocations":\[{"fullyQualifiedName":"app\+0x999","kind":"function"}\]}\]`},
 		"no leak":   {&none, `(?s)"results":\[\],.*a <b>warning`},

@@ -129,8 +129,11 @@ func (s *SARIF) Finding(f *detect.Finding) error {
 		Message:      sarifText{Amount(f.Leaked) + " leaked at " + printable(f.Site) + ": " + strings.Join(f.Why, "; ")},
 		Stacks:       []sarifStack{{Message: sarifText{"the call stack of the allocation"}, Frames: []sarifFrame{}}},
 		Count:        f.Leaked.Blocks,
-		Fingerprints: map[string]string{"leakformerSite/v1": fmt.Sprintf("%016x", uint64(key.Exact)), "leakformerNames/v1": fmt.Sprintf("%016x", uint64(key.Names))},
+		Fingerprints: map[string]string{"leakformerSite/v1": fmt.Sprintf("%016x", uint64(key.Exact))},
 		Properties:   sarifProperties{f.Log, f.Probability, f.Leaked, f.Rate},
+	}
+	if key.Names != 0 {
+		r.Fingerprints["leakformerNames/v1"] = fmt.Sprintf("%016x", uint64(key.Names))
 	}
 	if loss := f.Run.Blocks[f.Blocks[0]].Loss; loss == ingest.Definite || loss == ingest.Indirect {
 		r.RuleIndex = ruleLost

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/detect"
+	"leakformer/detect/report"
+)
+
+func (sh *shell) gate() *cli.Command {
+	return &cli.Command{
+		Name:      "gate",
+		Usage:     "find the leaks in logs that are new since a baseline",
+		ArgsUsage: "LOG...",
+		Description: "The baseline is a log, which is scored as the others are, or what score --format jsonl\n" +
+			"wrote. Exits with status 3 if a site leaks that does not leak there. Sites are the same where their\n" +
+			"frames are, or, if one is no longer there, where their functions have the same names.",
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "baseline", Aliases: []string{"b"}, Usage: "`FILE` with the leaks that are known, or a log that has them; may be repeated"},
+			findingsFlag(),
+		}, scoringFlags()...),
+		Action: sh.gateAction,
+	}
+}
+
+func (sh *shell) gateAction(c *cli.Context) error {
+	out, err := findingsOutput(c.String("format"), sh.stdout)
+	if err != nil {
+		return err
+	}
+	if len(c.StringSlice("baseline")) == 0 {
+		return usagef("gate: --baseline has to name the findings or the log to compare with")
+	}
+	s, err := sh.newScoring(c, out)
+	if err != nil {
+		return err
+	}
+	defer s.model.Close()
+	baseline, err := s.baseline(c.StringSlice("baseline"))
+	if err != nil {
+		return fmt.Errorf("baseline: %w", err)
+	}
+	sh.log.Debug("baseline", "leaking sites", baseline.Len())
+	s.detector.Baseline = baseline
+	return s.arguments()
+}
+
+// baseline reads the leaks that are known.
+func (s *scoring) baseline(paths []string) (*detect.Baseline, error) {
+	files, err := expandSeries(paths)
+	if err != nil {
+		return nil, err
+	}
+	b := &detect.Baseline{}
+	for _, file := range files {
+		leaks, isLog, err := readLeaks(file.path)
+		if isLog {
+			leaks, err = s.leaksOf(file)
+		}
+		if passedOver(file, err) {
+			s.sh.warn("note: %s is no log: passed over", file.path)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range leaks {
+			b.Add(k)
+		}
+	}
+	return b, nil
+}
+
+// readLeaks reads findings, unless the file is a log. It looks into plain files alone:
+// a pipe cannot be opened again.
+func readLeaks(path string) (leaks []detect.SiteKey, isLog bool, err error) {
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
+		return nil, true, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	lines := bufio.NewReader(f)
+	if head, _ := lines.Peek(64); !report.IsJSONLines(head) {
+		return nil, true, nil
+	}
+	leaks, err = report.ReadLeaks(path, lines)
+	return leaks, false, err
+}
+
+// leaksOf scores a log for the sites that leak.
+func (s *scoring) leaksOf(file logFile) ([]detect.SiteKey, error) {
+	runs, read, err := s.load(file)
+	if err != nil {
+		return nil, err
+	}
+	s.sh.loaded(runs, read)
+	var found keys
+	for _, run := range runs {
+		scene := s.scene(run)
+		d := s.detectorOf(scene)
+		d.Suppressions, d.Explain = nil, 0
+		if _, err := d.Detect(s.c.Context, scene, &found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// keys is a handler that keeps the sites of leaks.
+type keys []detect.SiteKey
+
+func (k *keys) Finding(f *detect.Finding) error {
+	if f.Leak {
+		*k = append(*k, f.Key())
+	}
+	return nil
+}
+
+func (k *keys) Summary(*detect.Summary) error { return nil }

@@ -1,0 +1,174 @@
+"use strict";
+// The page: what is shown is a function of the findings and of the state in the URL.
+
+const $ = id => document.getElementById(id);
+let findings = [], runs = [], shown = "", detail = null;
+
+// state is the URL's: q, level, log, sort, down and id.
+const state = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+
+function go(changes, push) {
+  const next = Object.entries({...state(), ...changes}).filter(([, v]) => v);
+  const url = location.pathname + location.search + (next.length ? "#" + new URLSearchParams(next) : "");
+  history[push ? "pushState" : "replaceState"](null, "", url);
+  show();
+}
+
+async function get(path) {
+  const r = await fetch(path);
+  if (!r.ok) throw new Error((await r.json()).error || r.statusText);
+  return r.json();
+}
+
+async function load() {
+  try {
+    [findings, runs] = await Promise.all([get("api/memory-leaks"), get("api/runs")]);
+    detail = null;
+    show();
+  } catch (e) {
+    $("state").textContent = "Not up to date: " + e.message;
+  }
+}
+
+const perHour = f => f.rate ? f.rate.bytes_per_hour || 0 : 0;
+const order = ["NONE", "INFO", "WARNING", "CRITICAL"];
+const keys = {
+  probability: f => f.probability, bytes: f => f.bytes, level: f => order.indexOf(f.level), site: f => f.site.toLowerCase(), first: f => f.first.event,
+  growth: f => f.rate ? perHour(f) * 1e6 + f.rate.bytes_per_million_events : -1,
+};
+
+function growth(f) {
+  if (!f.rate) return "~";
+  return perHour(f) ? size(perHour(f)) + "/h" : size(f.rate.bytes_per_million_events) + "/M events";
+}
+
+const firstSeen = f => (f.first.time_ns ? (f.first.time_ns / 1e9).toFixed(2) + " s, " : "") + "line " + f.first.line;
+
+function chosen(s) {
+  const text = (s.q || "").toLowerCase();
+  const found = findings.filter(f => (!s.level || f.level === s.level) && (!s.log || f.log === s.log) &&
+    (!text || [f.site, f.log, ...f.stack_trace].some(t => t.toLowerCase().includes(text))));
+  const key = keys[s.sort];
+  if (key) found.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) * (s.down === "no" ? 1 : -1));
+  return found;
+}
+
+function show() {
+  const s = state();
+  if ($("text").value !== (s.q || "")) $("text").value = s.q || "";
+  $("level").value = s.level || "";
+  logs(s.log || "");
+  totals();
+  rows(chosen(s), s);
+  about(s.id);
+}
+
+function totals() {
+  const leaks = findings.filter(f => f.leak), sum = of => runs.reduce((n, r) => n + r[of], 0);
+  const facts = [["leaking sites", sum("leaks") + " of " + sum("sites")], ["leaked", size(sum("leaked_bytes"))], ["outstanding", size(sum("outstanding_bytes"))],
+    ["critical", leaks.filter(f => f.level === "CRITICAL").length], ["decided", leaks.filter(f => f.decision).length + " of " + leaks.length]];
+  $("totals").replaceChildren(...facts.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))));
+  $("warnings").replaceChildren(...runs.flatMap(r => r.warnings.map(w => make("p", {}, (runs.length > 1 ? r.log + ": " : "") + w))));
+}
+
+function logs(log) {
+  const names = ["", ...runs.map(r => r.log)], select = $("log");
+  if (names.join("\n") !== Array.from(select.options, o => o.value).join("\n")) {
+    select.replaceChildren(...names.map(n => make("option", {value: n}, n || "all")));
+  }
+  select.value = log;
+}
+
+// rows fills the table, unless it says already what it should, and keeps the focus.
+function rows(found, s) {
+  for (const b of document.querySelectorAll("[data-sort]")) {
+    const by = b.dataset.sort === s.sort;
+    by ? b.parentElement.setAttribute("aria-sort", s.down === "no" ? "ascending" : "descending") : b.parentElement.removeAttribute("aria-sort");
+  }
+  const now = JSON.stringify([found, s.id]);
+  if (now === shown) return;
+  shown = now;
+  const focus = document.activeElement, held = focus && focus.closest("tbody tr") ? [focus.closest("tr").dataset.id, focus.className] : null;
+  const body = document.querySelector("#findings tbody");
+  body.replaceChildren(...found.map(f => row(f, f.id === s.id)));
+  if (held) body.querySelector(`tr[data-id="${CSS.escape(held[0])}"] .${CSS.escape(held[1])}`)?.focus();
+  $("none").hidden = found.length > 0;
+}
+
+function row(f, on) {
+  const cell = (head, text, kind) => make("td", {"data-head": head, class: kind}, text);
+  const open = make("button", {type: "button", class: "open", "aria-expanded": String(on)}, f.site);
+  open.addEventListener("click", () => { go({id: on ? "" : f.id}, true); if (!on) $("site").focus(); });
+  return make("tr", {"data-id": f.id, class: on ? "chosen" : undefined},
+    cell("P", f.probability.toFixed(3)), cell("level", f.level, f.level), cell("leaked", f.leak ? size(f.bytes) + " in " + f.blocks : "–"), cell("growth", growth(f)),
+    cell("first seen", firstSeen(f)), make("td", {class: "site"}, open, runs.length > 1 ? make("small", {}, f.log) : null),
+    make("td", {}, ...(f.decidable ? [make("div", {class: "decide"}, ...decisions(f))] : [])));
+}
+
+// decisions are the two buttons of a finding; the one that is pressed takes it back.
+function decisions(f) {
+  return [["confirm", "confirmed", "Confirm"], ["dismiss", "dismissed", "Dismiss"]].map(([kind, decision, label]) => {
+    const on = f.decision === decision;
+    const b = make("button", {type: "button", class: kind, "aria-pressed": String(on), "aria-label": label + " " + f.site}, label);
+    b.addEventListener("click", () => decide(f, on ? "" : decision));
+    return b;
+  });
+}
+
+async function decide(f, decision) {
+  const r = await fetch("api/memory-leaks/" + encodeURIComponent(f.id) + "/decision",
+    {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({decision})});
+  if (!r.ok) $("state").textContent = "Not kept: " + ((await r.json()).error || r.statusText);
+  else await load();
+}
+
+// about shows one finding whole.
+async function about(id) {
+  const f = findings.find(f => f.id === id);
+  $("detail").hidden = !f;
+  if (!f || detail === id) return;
+  detail = id;
+  const whole = await get("api/memory-leaks/" + encodeURIComponent(id)).catch(e => ({...f, why: [...f.why, "the rest could not be had: " + e.message]}));
+  if (detail !== id) return;
+  $("site").textContent = f.site;
+  $("about").textContent = `${f.log}: ${f.leak ? "leak" : "no leak"}, P ${f.probability.toFixed(3)}, ${size(f.bytes)} in ${f.blocks} blocks, first seen ${firstSeen(f)}, growth ${growth(f)}`;
+  $("decide").replaceChildren(...(f.decidable ? decisions(f) : []));
+  $("why").replaceChildren(...whole.why.map(w => make("li", {}, w)));
+  $("stack").replaceChildren(...whole.stack_trace.map(w => make("li", {}, w)));
+  $("rests").hidden = !(whole.attribution || []).length;
+  if (!$("rests").hidden) beside($("rests"), effectsChart(whole.attribution));
+  if (whole.course) beside($("course"), courseChart(whole.course));
+  else beside($("course"), [[make("p", {}, "The log does not tell how it grew, or is not at hand.")], ""]);
+}
+
+function beside(place, [chart, text]) {
+  place.querySelector(".chart").replaceChildren(...chart);
+  place.querySelector(".scroll").replaceChildren(text);
+}
+
+$("text").addEventListener("input", () => go({q: $("text").value}));
+$("level").addEventListener("change", () => go({level: $("level").value}, true));
+$("log").addEventListener("change", () => go({log: $("log").value}, true));
+for (const b of document.querySelectorAll("[data-sort]")) {
+  b.addEventListener("click", () => {
+    const s = state();
+    go({sort: b.dataset.sort, down: s.sort === b.dataset.sort && s.down !== "no" ? "no" : ""}, true);
+  });
+}
+document.addEventListener("keydown", e => {
+  const typing = /^(INPUT|SELECT)$/.test(e.target.tagName);
+  if (e.key === "/" && !typing) { e.preventDefault(); $("text").focus(); }
+  if (e.key === "Escape" && state().id) {
+    const id = state().id;
+    go({id: ""}, true);
+    document.querySelector(`tr[data-id="${CSS.escape(id)}"] .open`)?.focus();
+  }
+  const step = {ArrowDown: 1, ArrowUp: -1, j: 1, k: -1}[e.key], all = Array.from(document.querySelectorAll("td.site .open")), at = all.indexOf(document.activeElement);
+  if (step && !typing && at >= 0 && all[at + step]) { e.preventDefault(); all[at + step].focus(); }
+});
+addEventListener("popstate", show);
+addEventListener("hashchange", show);
+
+const stream = new EventSource("api/events");
+stream.addEventListener("change", async () => { await load(); $("state").textContent = "Up to date."; });
+stream.addEventListener("error", () => { $("state").textContent = "The server does not answer; trying again."; });
