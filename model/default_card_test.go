@@ -1,0 +1,20 @@
+package model
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"testing"
+)
+
+// The card is of the model that comes along, and not of one before it.
+func TestDefaultCard(t *testing.T) {
+	c, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(c.Weights)
+	if want := "model " + hex.EncodeToString(sum[:4]) + ":"; !strings.HasPrefix(DefaultCard, want) {
+		t.Errorf("default.md begins with %.40q, want %q: measure the model (make eval-default) and say what came out", DefaultCard, want)
+	}
+}
