@@ -64,11 +64,14 @@ type shell struct {
 func (sh *shell) main(ctx context.Context, args []string) int {
 	err := sh.run(ctx, args)
 	var usage *usageError
+	var passed exitStatus
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errLeaks):
 		return exitLeaks
+	case errors.As(err, &passed):
+		return int(passed)
 	case errors.As(err, &usage):
 		fmt.Fprintf(sh.stderr, "leakformer: %v (leakformer help tells more)\n", err)
 		return exitUsage
@@ -92,7 +95,7 @@ func (sh *shell) app() *cli.App {
 	app := &cli.App{
 		Name:                      "leakformer",
 		Usage:                     "find memory leaks in allocation logs",
-		Commands:                  []*cli.Command{sh.ingest(), sh.check(), sh.tokenize(), sh.train(), sh.score(), sh.gate(), sh.report(), sh.eval(), sh.dataset(), sh.model(), sh.formats(), sh.version()},
+		Commands:                  []*cli.Command{sh.ingest(), sh.check(), sh.tokenize(), sh.train(), sh.score(), sh.gate(), sh.report(), sh.eval(), sh.dataset(), sh.model(), sh.formats(), sh.record(), sh.monitor(), sh.checkGrowth(), sh.simulate(), sh.reset(), sh.version()},
 		Reader:                    sh.stdin,
 		Writer:                    sh.stdout,
 		ErrWriter:                 sh.stderr,

@@ -27,6 +27,8 @@ type Config struct {
 	// a leak. A nil Scorer leaves everything to Growth.
 	Scorer    detect.Scorer
 	Threshold float64
+	// Judges reports whether the model knows runs of this kind; nil: all.
+	Judges func(*tokenize.Run) bool
 	// Reference finds the clean runs to compare a run with; nil: there are none.
 	Reference func(*tokenize.Run) tokenize.Reference
 	Growth    Growth
@@ -130,7 +132,7 @@ func (m *Monitor) sightings(ctx context.Context, source string, run *tokenize.Ru
 		seen = append(seen, s)
 		return s
 	}
-	if m.cfg.Scorer == nil {
+	if m.cfg.Scorer == nil || m.cfg.Judges != nil && !m.cfg.Judges(run) {
 		scene.Views(func(v *tokenize.View) bool { add(v); return true })
 		return seen, nil
 	}
