@@ -233,7 +233,7 @@ func reported(c *candidate) []reason {
 		}
 	}
 	switch {
-	case run.Class == ingest.Snapshots:
+	case c.view.Scene.IsSeries():
 		rs = append(newCourse(run, c.view.Site).reasons(), reason{1, fmt.Sprintf("%s now", count(by[ingest.NotJudged].Blocks, "block"))})
 	case scans > 1:
 		rs = append(rs, reason{2, fmt.Sprintf("seen in up to %s in a row", count(int64(scans), "scan"))})

@@ -1,10 +1,6 @@
 package tokenize
 
-import (
-	"math/bits"
-
-	"leakformer/ingest"
-)
+import "math/bits"
 
 // Lifetimes and ages are counted in events of the run, which any program's log
 // has, at any speed, and put into half-octave bins.
@@ -199,7 +195,7 @@ func profile(s *Scene, index []int32, end uint32) *Profile {
 		}
 	}
 	p.levels(s, index)
-	if s.Run.Class == ingest.Snapshots {
+	if s.IsSeries() {
 		p.shown(s.Run.Series[s.Run.Blocks[index[0]].Site])
 	}
 	p.Partners = s.pairs(index, end)

@@ -182,6 +182,10 @@ func (l *loader) append(e ingest.Event, seq uint32) int32 {
 	return int32(len(r.Blocks) - 1)
 }
 
+// amounts reports whether an entry of a series is how much a site had, and no object
+// that stays the same from scan to scan, as kmemleak's are.
+func (l *loader) amounts(e ingest.Event) bool { return l.snapshots && e.Addr == 0 }
+
 // outstanding books an entry of a report. Of a series the last scan counts; an
 // object of an earlier scan that is no longer there has died.
 func (l *loader) outstanding(e ingest.Event, seq uint32) {
@@ -192,7 +196,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 	if e.Addr == 0 {
 		o.addr, o.born = uint64(e.Stack), -1
 	}
-	if l.snapshots {
+	if l.amounts(e) {
 		o.size = -1 // it changes from look to look
 		l.series.add(l.site(e), e.Scan, e.Time, e.Count, e.Size)
 	}
@@ -205,7 +209,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 		}
 		b.Scans, b.Size, b.Count, b.Died = was.n, e.Size, uint32(e.Count), Alive
 		l.scans[o] = scanned{was.block, e.Scan, was.n}
-	case ok && l.snapshots && was.scan == e.Scan && e.Addr == 0:
+	case ok && l.amounts(e) && was.scan == e.Scan:
 		// A stack that a snapshot lists twice, by size or by thread.
 		b := &l.run.Blocks[was.block]
 		b.Size += e.Size
@@ -221,7 +225,7 @@ func (l *loader) site(e ingest.Event) uint32 {
 		l.bare = append(l.bare, isBare(l.stacks.Frames(ingest.StackID(len(l.bare)))))
 	}
 	switch {
-	case l.bare[e.Stack] && l.snapshots:
+	case l.bare[e.Stack] && l.amounts(e):
 		k.size = -1 // what a snapshot adds up has no size of its own
 	case l.bare[e.Stack]:
 		k.size = e.Size / max(e.Count, 1)
@@ -264,7 +268,7 @@ func (l *loader) finish(report *ingest.Report) {
 			}
 		}
 	}
-	if l.snapshots {
+	if l.series.snapshots != nil {
 		l.series.finish(r)
 	}
 	r.index()

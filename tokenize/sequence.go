@@ -92,11 +92,11 @@ func Tokenize(v *View) *Sequence {
 	w.site()
 	w.reference()
 	w.stack()
-	switch v.Scene.Run.Class {
-	case ingest.Events:
-		w.curve()
-	case ingest.Snapshots:
+	switch {
+	case v.Scene.IsSeries():
 		w.looks()
+	case !v.Scene.IsReport():
+		w.curve()
 	}
 	w.blocks()
 	return w.seq
@@ -119,11 +119,11 @@ func (w *writer) add(block int32, live bool, ids ...int32) {
 	s.Times, s.Places = append(s.Times, at), append(s.Places, place)
 }
 
-func classBin(c ingest.Class) int {
-	switch c {
-	case ingest.Snapshots:
+func classBin(s *Scene) int {
+	switch {
+	case s.IsSeries():
 		return 1
-	case ingest.EndReport:
+	case s.IsReport():
 		return 2
 	}
 	return 0
@@ -135,7 +135,7 @@ func (w *writer) site() {
 	live, bytes := v.Outstanding()
 	ids := []int32{
 		token(fKind, int(kindSite)),
-		token(fClass, classBin(run.Class)),
+		token(fClass, classBin(v.Scene)),
 		token(fLive, logBin(live)),
 		token(fBytes, halfLogBin(bytes)),
 	}
@@ -157,7 +157,7 @@ func (w *writer) site() {
 			token(fOldestDead, shareBin(m.deadAfterOldest, m.bornAfterOldest)),
 			token(fOwnWidows, surpriseBin(m.ownWidow)))
 	}
-	if run.Class == ingest.Snapshots {
+	if v.Scene.IsSeries() {
 		ids = append(ids, newTrend(v).tokens()...)
 	}
 	w.add(-1, false, ids...)

@@ -252,3 +252,34 @@ func TestEnded(t *testing.T) {
 		t.Error("a run is taken as ended before its end")
 	}
 }
+
+// Objects that are the same in each scan, as kmemleak's are, are entries of a report,
+// whether the class is known from the start, as in an Arrow file, or at the end only.
+func TestScansOfObjects(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		l := snapshotLog(map[string][]int64{"leak": {8, 8, 8}, "gone": {8, 8, 0}})
+		for i := range l.events {
+			l.events[i].Addr = uint64(l.events[i].Stack)
+			l.events[i].Time = 5
+		}
+		if !early {
+			l.report.Class = ingest.EndReport
+		}
+		loader := NewLoader(l)
+		if err := loader.Read(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		l.report.Class = ingest.Snapshots
+		r := loader.Runs()[0]
+		sc := &Scene{Run: r, Cut: r.Events}
+		if sc.IsSeries() || !sc.IsReport() || len(r.Blocks) != 2 {
+			t.Errorf("series %v, report %v, %d blocks", sc.IsSeries(), sc.IsReport(), len(r.Blocks))
+		}
+		sc.Views(func(v *View) bool {
+			if n := r.Blocks[v.Live[0]].Scans; n != 3 || r.Sites[v.Site].Label != "leak" || Tokenize(v).Len() == 0 {
+				t.Errorf("%s outstanding, seen in %d scans", r.Sites[v.Site].Label, n)
+			}
+			return true
+		})
+	}
+}

@@ -42,11 +42,12 @@ func (s *Scene) Ended() bool {
 	return r.Class == ingest.Events && s.Cut == r.Events && uint64(r.Events-r.end)*minTeardown >= uint64(r.Events)
 }
 
-// IsReport says that the run's log lists only what is outstanding, or suspected, once.
-func (s *Scene) IsReport() bool { return s.Run.Class == ingest.EndReport }
+// IsReport says that the run's log lists only what is outstanding, or suspected: once,
+// or, as kmemleak's scans do, the same objects again as long as they are there.
+func (s *Scene) IsReport() bool { return s.Run.Class != ingest.Events && !s.IsSeries() }
 
-// IsSeries says that the run's log is snapshots of what was outstanding.
-func (s *Scene) IsSeries() bool { return s.Run.Class == ingest.Snapshots }
+// IsSeries says that the run's log is snapshots of how much was outstanding.
+func (s *Scene) IsSeries() bool { return s.Run.Snapshots != nil }
 
 // Lost reports whether the log itself says that no pointer leads to block i.
 func (s *Scene) Lost(i int32) bool {
