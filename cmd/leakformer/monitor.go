@@ -196,9 +196,9 @@ func (sh *shell) monitorConfig(c *cli.Context) (cfg *monitor.Config, done func()
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.Scorer, cfg.Threshold = t, t.checkpoint.Manifest.Threshold
+	cfg.Scorer, cfg.Thresholds = t, t.threshold
 	if c.IsSet("model-threshold") {
-		cfg.Threshold = c.Float64("model-threshold")
+		cfg.Threshold, cfg.Thresholds = c.Float64("model-threshold"), nil
 	}
 	cfg.Reference = func(run *tokenize.Run) tokenize.Reference { return tokenize.Choose(t.checkpoint.Histories, run) }
 	cfg.Judges = hasSites

@@ -27,6 +27,8 @@ type Config struct {
 	// a leak. A nil Scorer leaves everything to Growth.
 	Scorer    detect.Scorer
 	Threshold float64
+	// Thresholds, if it is not nil, has in its place one for each scene.
+	Thresholds func(*tokenize.Scene) float64
 	// Judges reports whether the model knows runs of this kind; nil: all.
 	Judges func(*tokenize.Run) bool
 	// Reference finds the clean runs to compare a run with; nil: there are none.
@@ -136,9 +138,13 @@ func (m *Monitor) sightings(ctx context.Context, source string, run *tokenize.Ru
 		scene.Views(func(v *tokenize.View) bool { add(v); return true })
 		return seen, nil
 	}
+	threshold := m.cfg.Threshold
+	if m.cfg.Thresholds != nil {
+		threshold = m.cfg.Thresholds(scene)
+	}
 	err := detect.Each(ctx, m.cfg.Scorer, scene, func(v *tokenize.View, p float64, blocks []float64) error {
 		s := add(v)
-		s.judged, s.p, s.model = true, p, p >= m.cfg.Threshold
+		s.judged, s.p, s.model = true, p, p >= threshold
 		if s.model {
 			for _, i := range detect.Suspects(v.Live, blocks) {
 				s.leaked += run.Blocks[i].Size
