@@ -9,6 +9,13 @@
 //	                   [--precision P | --max-false-alarms-per-run N | --threshold P] [--follow [--idle TIME] [--every TIME]] LOG...
 //	leakformer eval    --labels LABELS.json [--model MODEL | --fold MODEL...] [--reference LOG...] [--blind] [--known] [--peer LOG...] [--peer-labels LABELS.json...]
 //	                   [--cut SHARE...] [--every SHARE] [--snapshots N] [--robustness] [--programs] [--html PAGE] [--format text|summary|markdown|json] [LOG...]
+//	leakformer gate    --baseline LOG|FINDINGS.jsonl [--suppressions FILE] LOG
+//	leakformer report  [-o REPORT.html] LOG...
+//	leakformer record  [--tool heaptrack|valgrind|mtrace] [-o LOG] -- PROGRAM ARG...
+//	leakformer monitor [--pid PID] [--system] [--kmemleak FILE] [--webhook URL] [LOG|FIFO|URL|-]...
+//	leakformer check-growth --pid PID|--system
+//	leakformer simulate [--size BYTES] [--count N] [--log FILE]
+//	leakformer reset   [--state FILE]
 //	leakformer tokenize [-o SEQUENCES.arrow] [--dump] LOG
 //	leakformer model info [MODEL]
 //	leakformer dataset collect [-o DIR] [PROGRAM...]
