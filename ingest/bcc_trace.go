@@ -122,7 +122,7 @@ func (r *bccTrace) event(line, front, text []byte) bool {
 	case p.entered, e.Addr == 0:
 		return true // A result of 0 is an alloc that failed.
 	case p.isFree:
-		if b, ok := r.d.ledger.heap(0).byAddr[e.Addr]; ok {
+		if b, ok := r.d.ledger.heap(0).blocks.get(e.Addr); ok {
 			r.frees++
 			r.told += size
 			r.known += b.size

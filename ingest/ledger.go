@@ -11,8 +11,8 @@ type ledger struct {
 
 // heap is the live blocks of one process.
 type heap struct {
-	byAddr map[uint64]liveBlock
-	live   Amount // the blocks in byAddr
+	blocks blockTable
+	live   Amount // what the table holds
 }
 
 type liveBlock struct {
@@ -53,7 +53,7 @@ func (l *ledger) heap(pid int32) *heap {
 	}
 	h := l.procs[pid]
 	if h == nil {
-		h = &heap{byAddr: map[uint64]liveBlock{}}
+		h = &heap{}
 		l.procs[pid] = h
 	}
 	l.pid, l.last = pid, h
@@ -62,7 +62,7 @@ func (l *ledger) heap(pid int32) *heap {
 
 // has reports whether a block of the process is live at addr.
 func (l *ledger) has(pid int32, addr uint64) bool {
-	_, ok := l.heap(pid).byAddr[addr]
+	_, ok := l.heap(pid).blocks.get(addr)
 	return ok
 }
 
@@ -78,8 +78,7 @@ func (l *ledger) alloc(pid int32, addr uint64, size int64, stack StackID) (block
 	h := l.heap(pid)
 	block = l.born
 	l.born++
-	lost, wasLive = h.byAddr[addr]
-	h.byAddr[addr] = liveBlock{block: block, size: size, stack: stack}
+	lost, wasLive = h.blocks.put(addr, liveBlock{block: block, size: size, stack: stack})
 	if wasLive {
 		h.live.Blocks--
 		h.live.Bytes -= lost.size
@@ -92,9 +91,8 @@ func (l *ledger) alloc(pid int32, addr uint64, size int64, stack StackID) (block
 // free books the death of the block at addr.
 func (l *ledger) free(pid int32, addr uint64) (liveBlock, bool) {
 	h := l.heap(pid)
-	b, ok := h.byAddr[addr]
+	b, ok := h.blocks.remove(addr)
 	if ok {
-		delete(h.byAddr, addr)
 		h.live.Blocks--
 		h.live.Bytes -= b.size
 	}
