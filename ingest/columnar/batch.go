@@ -5,15 +5,14 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"leakformer/ingest"
 )
 
-// batch collects rows and writes them as record batches.
+// batch collects rows and hands them on as record batches.
 type batch struct {
-	file *ipc.FileWriter
+	out  *writer
 	rec  *array.RecordBuilder
 	rows int // of a full batch
 
@@ -51,10 +50,10 @@ type frameBuilder struct {
 	inlined                *array.BooleanBuilder
 }
 
-func newBatch(file *ipc.FileWriter, schema *arrow.Schema, rows int, table *ingest.Stacks) *batch {
+func newBatch(schema *arrow.Schema, rows int, table *ingest.Stacks) *batch {
 	rec := array.NewRecordBuilder(memory.NewGoAllocator(), schema)
 	b := &batch{
-		file: file, rec: rec, rows: rows, table: table, stacks: 1,
+		rec: rec, rows: rows, table: table, stacks: 1,
 		op: column[*array.Uint8Builder](rec, colOp), loss: column[*array.Uint8Builder](rec, colLoss),
 		flags: column[*array.Uint8Builder](rec, colFlags),
 		seq:   column[*array.Int64Builder](rec, colSeq), block: column[*array.Int64Builder](rec, colBlock),
@@ -120,22 +119,28 @@ func (b *batch) end(r *ingest.Report) error {
 	return b.flush()
 }
 
+// reserveRows is for how many rows at a time room is made in all columns.
+const reserveRows = 1024
+
 // row appends the fixed columns; those of variable length have been appended.
 func (b *batch) row(e *ingest.Event) error {
-	b.op.Append(uint8(e.Op))
-	b.loss.Append(uint8(e.Loss))
-	b.flags.Append(uint8(e.Flags))
-	b.seq.Append(e.Seq)
-	b.time.Append(arrow.Duration(e.Time))
-	b.block.Append(e.Block)
-	b.addr.Append(e.Addr)
-	b.size.Append(e.Size)
-	b.count.Append(e.Count)
-	b.stack.Append(uint32(e.Stack))
-	b.scan.Append(e.Scan)
-	b.pid.Append(e.PID)
-	b.tid.Append(e.TID)
-	b.line.Append(e.Line)
+	if b.n%reserveRows == 0 {
+		b.rec.Reserve(reserveRows)
+	}
+	b.op.UnsafeAppend(uint8(e.Op))
+	b.loss.UnsafeAppend(uint8(e.Loss))
+	b.flags.UnsafeAppend(uint8(e.Flags))
+	b.seq.UnsafeAppend(e.Seq)
+	b.time.UnsafeAppend(arrow.Duration(e.Time))
+	b.block.UnsafeAppend(e.Block)
+	b.addr.UnsafeAppend(e.Addr)
+	b.size.UnsafeAppend(e.Size)
+	b.count.UnsafeAppend(e.Count)
+	b.stack.UnsafeAppend(uint32(e.Stack))
+	b.scan.UnsafeAppend(e.Scan)
+	b.pid.UnsafeAppend(e.PID)
+	b.tid.UnsafeAppend(e.TID)
+	b.line.UnsafeAppend(e.Line)
 	b.n++
 	if b.n >= b.rows || b.bytes >= flushBytes {
 		return b.flush()
@@ -221,8 +226,6 @@ func (b *batch) flush() error {
 	if b.bytes > maxBatch/2 {
 		return fmt.Errorf("strings and call stacks of one row take %d MB, more than a run can hold", b.bytes>>20)
 	}
-	rec := b.rec.NewRecord()
-	defer rec.Release()
 	b.n, b.bytes = 0, 0
-	return b.file.Write(rec)
+	return b.out.write(b.rec.NewRecord())
 }

@@ -262,7 +262,7 @@ type hostileRow struct {
 
 func hostileRun(t testing.TB, change func(arrow.Record) arrow.Record, rows ...hostileRow) []byte {
 	schema := schemaOf(newSmall().Report())
-	b := newBatch(nil, schema, maxRows, ingest.NewStacks())
+	b := newBatch(schema, maxRows, ingest.NewStacks())
 	for _, r := range rows {
 		b.frameList.Append(true)
 		for _, f := range r.frames {

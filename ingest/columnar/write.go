@@ -134,12 +134,7 @@ func Encode(ctx context.Context, w io.Writer, src ingest.Source, opts Options) e
 	if err != nil {
 		return err
 	}
-	b := newBatch(file, schema, rows, src.Stacks())
-	defer b.release()
-	if err := encodeEvents(ctx, b, src); err != nil {
-		return err
-	}
-	if err := b.end(src.Report()); err != nil {
+	if err := encodeBatches(ctx, file, newBatch(schema, rows, src.Stacks()), src); err != nil {
 		return err
 	}
 	// The marker that ends the stream inside the file; arrow leaves it out.
@@ -149,17 +144,30 @@ func Encode(ctx context.Context, w io.Writer, src ingest.Source, opts Options) e
 	return file.Close()
 }
 
+// encodeBatches writes the events of src and its report.
+func encodeBatches(ctx context.Context, file *ipc.FileWriter, b *batch, src ingest.Source) error {
+	defer b.release()
+	b.out = startWriter(file)
+	err := encodeEvents(ctx, b, src)
+	if err == nil {
+		err = b.end(src.Report())
+	}
+	if written := b.out.close(); err == nil {
+		err = written
+	}
+	return err
+}
+
 func encodeEvents(ctx context.Context, b *batch, src ingest.Source) error {
 	var n int64
 	for e, err := range src.Events() {
 		if n++; n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var syntax *ingest.SyntaxError
-		switch {
-		case errors.As(err, &syntax):
-			continue
-		case err != nil:
+		if err != nil {
+			if _, damaged := errors.AsType[*ingest.SyntaxError](err); damaged {
+				continue
+			}
 			return err
 		}
 		if err := b.event(&e); err != nil {
