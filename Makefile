@@ -23,7 +23,7 @@ KERNEL_RUNS ?= $(KERNEL)/runs
 # Where make corpus-full puts its 450 MB.
 CORPUS_FULL ?= corpus-full
 
-.PHONY: build setup packages fit test lint bench fuzz demo kernel-lab corpus corpus-full train-default eval-default clean
+.PHONY: build setup packages fit test lint bench bench-peers fuzz demo kernel-lab corpus corpus-full train-default eval-default clean
 
 build: setup
 	@mkdir -p bin
@@ -64,6 +64,14 @@ lint: setup
 
 bench: setup
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# The network beside the same in PyTorch, on the same batches: Debian's PyTorch uses the
+# same libtorch and BLAS. PEER_PYTHON is another Python that has PyTorch.
+PEER_ROUNDS ?= 20
+PEER_PYTHON ?= /usr/bin/python3
+bench-peers: PACKAGES += $(if $(filter /usr/bin/python3,$(PEER_PYTHON)),python3-torch)
+bench-peers: setup
+	@PEER_PYTHON=$(PEER_PYTHON) PEER_ROUNDS=$(PEER_ROUNDS) go test -count=1 -timeout 30m -run '^TestPeers$$' ./model/torch -v
 
 # Runs each fuzz test there is for FUZZTIME.
 fuzz: setup

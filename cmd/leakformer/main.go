@@ -16,20 +16,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	sh := &shell{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, restart: restart}
+	sh := &shell{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	code := sh.main(ctx, os.Args)
 	stop()
 	os.Exit(code)
-}
-
-// restart replaces this process by the same command with one more environment
-// variable.
-func restart(variable string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	return syscall.Exec(self, os.Args, append(os.Environ(), variable))
 }
 
 // Exit statuses.
@@ -53,9 +43,6 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 type shell struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	// restart starts the program again with an environment variable; it returns
-	// only if that fails. Nil: not possible here.
-	restart func(variable string) error
 	// log is silent without -v.
 	log *slog.Logger
 }

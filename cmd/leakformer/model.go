@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"log/slog"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -45,7 +47,8 @@ func (t *trained) threshold(s *tokenize.Scene) float64 {
 	return t.checkpoint.Manifest.Judging(s).Threshold
 }
 
-// loadModel reads a model and starts the network. The caller closes it.
+// loadModel reads a model and has the network start, which takes longer. The
+// caller closes it.
 func (sh *shell) loadModel(path string, threads int) (*trained, error) {
 	sh.tune()
 	c, err := readModel(path)
@@ -67,15 +70,9 @@ func modelID(c *model.Checkpoint) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// tune has the matrix library use kernels that suit the processor, which may need
-// the program to start again: before standard input is touched.
+// tune tells how the network is computed.
 func (sh *shell) tune() {
-	t := torch.Tune()
-	if t.Restart != "" && sh.restart != nil {
-		sh.log.Debug("starting again for better kernels", "with", t.Restart)
-		if err := sh.restart(t.Restart); err != nil {
-			sh.log.Warn("starting again failed: computing slowly", "error", err)
-		}
+	if sh.log.Enabled(context.Background(), slog.LevelDebug) { // or it would wait for libtorch
+		sh.log.Debug("computing", "kernels", torch.Kernels(), "threads", torch.Cores())
 	}
-	sh.log.Debug("computing", "kernels", t.Kernels, "threads", t.Threads)
 }

@@ -32,7 +32,7 @@ func benchmark(b *testing.B, c model.Config, threads int, each func(n *Net) erro
 
 // processorTime is what the process has used so far on all its threads. Unlike
 // the clock it means the same on a busy machine.
-func processorTime(b *testing.B) time.Duration {
+func processorTime(b testing.TB) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		b.Fatal(err)

@@ -60,6 +60,18 @@ var _ train.Learner = (*Net)(nil)
 
 // New makes a Net with random weights.
 func New(c model.Config, o Options) (*Net, error) {
+	n, err := prepare(c, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.start(n.layout.initial(n.seed)); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// prepare makes a Net as far as it goes without libtorch.
+func prepare(c model.Config, o Options) (*Net, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -73,25 +85,42 @@ func New(c model.Config, o Options) (*Net, error) {
 	if err := n.options.validate(); err != nil {
 		return nil, err
 	}
-	var err error
-	if n.device, err = deviceNumber(o.Device); err != nil {
-		return nil, err
+	n.layout = newLayout(n.config)
+	n.optimizer = optimizer{kind: n.options.Optimiser, decay: o.WeightDecay, clip: o.Clip}
+	return n, nil
+}
+
+// start loads libtorch and makes the weights there, and the optimiser's moments.
+func (n *Net) start(weights []float32) error {
+	if err := load(); err != nil {
+		return err
 	}
-	threads := o.Threads
+	var err error
+	if n.device, err = deviceNumber(n.options.Device); err != nil {
+		return err
+	}
+	threads := n.options.Threads
 	switch {
 	case n.device != cpu:
 		threads = 1
 	case threads == 0:
 		threads = Cores()
 	}
-	n.layout = newLayout(n.config)
-	n.optimizer = optimizer{kind: n.options.Optimiser, decay: o.WeightDecay, clip: o.Clip}
-	n.pool = newPool(threads, n.device)
-	if err := n.pool.one(func(s *scope) { n.start(s) }); err != nil {
-		n.Close()
-		return nil, err
+	moments, err := n.optimizer.kind.moments()
+	if err != nil {
+		return err
 	}
-	return n, nil
+	n.pool = newPool(threads, n.device)
+	err = n.pool.one(func(s *scope) {
+		n.flat = s.keep(s.trainable(from(s, weights, n.layout.size)))
+		for range moments {
+			n.optimizer.moments = append(n.optimizer.moments, s.keep(s.zeros(n.layout.size)))
+		}
+	})
+	if err != nil {
+		n.Close()
+	}
+	return err
 }
 
 func (o Options) validate() error {
@@ -129,18 +158,6 @@ func deviceNumber(name string) (int, error) {
 		return 0, fmt.Errorf("torch: no device %q; there are %d CUDA devices", name, libtch.AtcCudaDeviceCount())
 	}
 	return i, nil
-}
-
-// start makes the first weights and the optimiser's moments.
-func (n *Net) start(s *scope) {
-	moments, err := n.optimizer.kind.moments()
-	if err != nil {
-		s.fail(err)
-	}
-	n.flat = s.keep(s.trainable(from(s, n.layout.initial(n.seed), n.layout.size)))
-	for range moments {
-		n.optimizer.moments = append(n.optimizer.moments, s.keep(s.zeros(n.layout.size)))
-	}
 }
 
 // trainable makes t, which nothing was computed from, a leaf to differentiate by.

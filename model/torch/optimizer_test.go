@@ -11,6 +11,9 @@ func TestOptimizer(t *testing.T) {
 		size, decayed = 50, 30
 		rate          = 0.01
 	)
+	if err := load(); err != nil {
+		t.Fatal(err)
+	}
 	for _, kind := range []Optimiser{AdamW, SGD} {
 		for _, o := range []optimizer{{kind: kind}, {kind: kind, decay: 0.5}, {kind: kind, decay: 0.1, clip: 3}} {
 			p := newPool(1, cpu)

@@ -31,6 +31,7 @@ type pool struct {
 // which clears them for us again: a fifth of the time of a step.
 var keepMemory = sync.OnceFunc(func() { C.keep_memory() })
 
+// newPool starts threads; libtorch must be loaded.
 func newPool(workers, device int) *pool {
 	keepMemory()
 	oneBLASThread()

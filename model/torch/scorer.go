@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"leakformer/model"
 	"leakformer/tokenize"
@@ -16,25 +17,42 @@ const scoreBatch = 256
 
 // Scorer judges allocation sites with a trained network.
 type Scorer struct {
-	net      *Net
+	net      func() (*Net, error) // waits until it is there
 	manifest model.Manifest
 }
 
-// NewScorer makes a scorer of a checkpoint; Close it after use.
+// NewScorer makes a scorer of a checkpoint; Close it after use. Loading libtorch
+// goes on in the background, while the caller reads what is to be scored: when it
+// fails, scoring does.
 func NewScorer(c *model.Checkpoint, o Options) (*Scorer, error) {
-	net, err := New(c.Manifest.Architecture, o)
+	n, err := prepare(c.Manifest.Architecture, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := net.LoadWeights(bytes.NewReader(c.Weights)); err != nil {
-		net.Close()
+	f, err := readFile(bytes.NewReader(c.Weights), n.config)
+	if err != nil {
 		return nil, fmt.Errorf("the model's weights: %w", err)
 	}
-	return &Scorer{net: net, manifest: c.Manifest}, nil
+	net := sync.OnceValues(func() (*Net, error) { return n, n.start(f.weights) })
+	go net()
+	return &Scorer{net, c.Manifest}, nil
 }
 
 // Close frees the network.
-func (s *Scorer) Close() { s.net.Close() }
+func (s *Scorer) Close() {
+	if net, err := s.net(); err == nil {
+		net.Close()
+	}
+}
+
+// predict is Net.Predict.
+func (s *Scorer) predict(b *train.Batch) (site, block []float32, err error) {
+	net, err := s.net()
+	if err != nil {
+		return nil, nil, err
+	}
+	return net.Predict(b)
+}
 
 // Score returns for each view the probability that its site leaks, and for each
 // of its outstanding blocks, in the order of View.Live, that it is leaked.
@@ -57,7 +75,7 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			some[i] = seqs[j]
 		}
 		b := train.NewBatch(some)
-		site, block, err := s.net.Predict(b)
+		site, block, err := s.predict(b)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -83,7 +101,7 @@ func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tok
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		site, _, err := s.net.Predict(train.NewBatch(chunk))
+		site, _, err := s.predict(train.NewBatch(chunk))
 		if err != nil {
 			return nil, err
 		}

@@ -1,20 +1,5 @@
 package torch
 
-// #cgo LDFLAGS: -ldl
-// #define _GNU_SOURCE
-// #include <dlfcn.h>
-//
-// static const char *openblas_core(void) {
-//   char *(*core)(void) = (char *(*)(void))dlsym(RTLD_DEFAULT, "openblas_get_corename");
-//   return core ? core() : 0;
-// }
-//
-// static void openblas_threads(int n) {
-//   void (*set)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "openblas_set_num_threads");
-//   if (set) set(n);
-// }
-import "C"
-
 import (
 	"bufio"
 	"cmp"
@@ -24,45 +9,6 @@ import (
 	"slices"
 	"strings"
 )
-
-// coreVariable is how OpenBLAS is told which kernels to use. It looks once, when
-// the program starts.
-const coreVariable = "OPENBLAS_CORETYPE"
-
-// A Tuning says how the matrix library will compute.
-type Tuning struct {
-	// Kernels is the processor whose kernels OpenBLAS uses, in OpenBLAS's
-	// words, for example "Haswell". It is "" with another library, which is
-	// left alone: MKL in the official archives chooses well.
-	Kernels string
-	// Restart is an environment variable, as NAME=value, with which the
-	// program, started again, would compute several times as fast. It is ""
-	// if all is well or the user has chosen.
-	Restart string
-	// Threads is how many threads a Net uses unless told otherwise.
-	Threads int
-}
-
-// Tune looks at the processor and at what OpenBLAS makes of it. A version older
-// than the processor may take it for one of 2004 and be five times slower than
-// need be (OpenBLAS 0.3.21 of Debian 12 on recent Xeons). It must know better
-// before it is loaded, so the program has to start itself again:
-//
-//	if t := torch.Tune(); t.Restart != "" {
-//		err := syscall.Exec(self, os.Args, append(os.Environ(), t.Restart))
-//	}
-//
-// The second time Restart is empty.
-func Tune() Tuning {
-	t := Tuning{Kernels: C.GoString(C.openblas_core()), Threads: Cores()}
-	if _, chosen := os.LookupEnv(coreVariable); chosen || t.Kernels == "" {
-		return t
-	}
-	if core := betterKernels(t.Kernels, readProcessors("/proc/cpuinfo")); core != "" {
-		t.Restart = coreVariable + "=" + core
-	}
-	return t
-}
 
 // vectorKernels are OpenBLAS's names of kernels with AVX2 or more. What it chooses
 // among them is right: on an AMD EPYC 9004 (Zen 4) it takes Cooperlake's, and
@@ -132,6 +78,3 @@ func Cores() int {
 	allowed := runtime.GOMAXPROCS(0) // knows affinity and container limits
 	return min(allowed, cmp.Or(readProcessors("/proc/cpuinfo").cores, allowed))
 }
-
-// oneBLASThread makes BLAS compute each product on the thread that asks for it.
-func oneBLASThread() { C.openblas_threads(1) }

@@ -1,9 +1,6 @@
 package torch
 
 import (
-	"os"
-	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -54,44 +51,5 @@ flags		: fpu sse avx2
 	}
 	if p := parseProcessors(strings.NewReader("processor\t: 0\nBogoMIPS\t: 50\n")); p.cores != 0 {
 		t.Errorf("%d cores where nothing tells", p.cores)
-	}
-}
-
-// TestTune runs this test again with the kernels of an old processor, chosen by
-// the user, and with what Tune asks for.
-func TestTune(t *testing.T) {
-	if os.Getenv("TUNE_CHILD") != "" {
-		tuning := Tune()
-		os.Stdout.WriteString("kernels=" + tuning.Kernels + " restart=" + tuning.Restart + "\n")
-		return
-	}
-	first := Tune()
-	if first.Threads < 1 {
-		t.Errorf("%d threads", first.Threads)
-	}
-	if first.Kernels == "" {
-		t.Skip("this libtorch does not use OpenBLAS")
-	}
-	child := func(variable string) string {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestTune$")
-		cmd.Env = append(os.Environ(), "TUNE_CHILD=1", variable)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return string(out)
-	}
-	want := first.Restart
-	if want == "" {
-		want = coreVariable + "=" + first.Kernels
-	}
-	if out := child(want); !strings.Contains(out, "restart=\n") {
-		t.Errorf("with %s: %s", want, out)
-	}
-	if !slices.Contains(readProcessors("/proc/cpuinfo").features, "avx2") {
-		t.Skip("no processor with AVX2")
-	}
-	if out := child(coreVariable + "=NEHALEM"); !strings.Contains(out, "kernels=Nehalem restart=\n") {
-		t.Errorf("the user's choice of kernels is not respected: %s", out)
 	}
 }

@@ -6,11 +6,13 @@
 // adapts a copy:
 //
 //  1. copy gotch's libtch package from the module cache to .gotch/;
-//  2. write libtch/lib.go with the compiler and linker flags of the libtorch
-//     found: LIBTORCH if set (an unpacked official archive, CPU or CUDA, or the
-//     torch folder of a Python installation), else the system's;
-//  3. compile, and replace the body of every wrapper function that this libtorch
-//     has no counterpart for by one that reports so; repeat until it compiles;
+//  2. compile its C++ wrapper against the libtorch found: LIBTORCH if set (an
+//     unpacked official archive, CPU or CUDA, or the torch folder of a Python
+//     installation), else the system's; and replace the body of every function that
+//     this libtorch has no counterpart for by one that reports so, until it compiles;
+//  3. make a shared object of it, and write libtch/lib.go, which brings it along and
+//     loads it and libtorch when asked to: programs that use libtch are not linked
+//     with libtorch, which takes a third of a second to load;
 //  4. write go.work, which replaces gotch by that copy.
 //
 // Both .gotch/ and go.work are ignored by git. Afterwards plain go build and go

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -83,27 +84,14 @@ func (t *libtorch) findCompiler(ctx context.Context) error {
 
 // findLibraries checks that the shared libraries are there and how they were built.
 func (t *libtorch) findLibraries(ctx context.Context) error {
-	path := func(name string) (string, error) {
-		if t.Lib != "" {
-			p := filepath.Join(t.Lib, name)
-			_, err := os.Stat(p)
-			return p, err
-		}
-		out, err := t.compiler(ctx, "-print-file-name="+name).Output()
-		p := strings.TrimSpace(string(out))
-		if err == nil && !filepath.IsAbs(p) { // a compiler echoes what it does not find
-			err = fmt.Errorf("%s: %w", name, os.ErrNotExist)
-		}
-		return p, err
-	}
-	for _, name := range []string{"libtorch.so", "libtorch_cpu.so"} {
-		if _, err := path(name); err != nil {
+	for _, name := range []string{"libtorch.so", mainLibrary} {
+		if _, err := t.library(ctx, name); err != nil {
 			return fmt.Errorf("libtorch's headers are in %s but not its libraries: %w\n%s", t.Include, err, installHint)
 		}
 	}
-	_, err := path("libtorch_cuda.so")
+	_, err := t.library(ctx, "libtorch_cuda.so")
 	t.CUDA = err == nil
-	base, err := path("libc10.so")
+	base, err := t.library(ctx, "libc10.so")
 	if err != nil {
 		return fmt.Errorf("libtorch is incomplete: %w\n%s", err, installHint)
 	}
@@ -123,6 +111,46 @@ func headerVersion(header []byte) (string, error) {
 		return "", errors.New("does not define the version of libtorch")
 	}
 	return strings.Join(parts, "."), nil
+}
+
+// mainLibrary is the one of libtorch that all is in, but for CUDA.
+const mainLibrary = "libtorch_cpu.so"
+
+// library is the path of one of libtorch's.
+func (t *libtorch) library(ctx context.Context, name string) (string, error) {
+	if t.Lib != "" {
+		p := filepath.Join(t.Lib, name)
+		_, err := os.Stat(p)
+		return p, err
+	}
+	out, err := t.compiler(ctx, "-print-file-name="+name).Output()
+	p := strings.TrimSpace(string(out))
+	if err == nil && !filepath.IsAbs(p) { // a compiler echoes what it does not find
+		err = fmt.Errorf("%s: %w", name, os.ErrNotExist)
+	}
+	return p, err
+}
+
+// early are the libraries to load before the wrapper: the needs of the main library,
+// last first, as each mostly needs some of those after it, and the library itself. An
+// archive has few needs, which lie beside it where the loader finds them only for it.
+func (t *libtorch) early(ctx context.Context) ([]string, error) {
+	path, err := t.library(ctx, mainLibrary)
+	if err != nil || t.Lib != "" {
+		return []string{path}, err
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer f.Close()
+	needs, err := f.ImportedLibraries()
+	if err != nil {
+		return nil, fmt.Errorf("reading the needs of %s: %w", path, err)
+	}
+	slices.Reverse(needs)
+	name, err := f.DynString(elf.DT_SONAME)
+	return append(needs, name...), err
 }
 
 // oldABI says whether the shared library at path exports functions of the C++11
@@ -159,11 +187,11 @@ func (t *libtorch) cxxFlags() []string {
 	return flags
 }
 
-// ldFlags are the flags to link a program with gotch.
+// ldFlags are the flags to link the wrapper with libtorch.
 func (t *libtorch) ldFlags() []string {
 	var flags []string
 	if t.Lib != "" {
-		flags = append(flags, "-L"+t.Lib, "-Wl,-rpath,"+t.Lib)
+		flags = append(flags, "-L"+t.Lib, "-Xlinker", "-rpath", "-Xlinker", t.Lib)
 	}
 	if t.CUDA {
 		// Nothing refers to these by name: they register their kernels when loaded.
@@ -171,44 +199,3 @@ func (t *libtorch) ldFlags() []string {
 	}
 	return append(flags, "-ltorch", "-ltorch_cpu", "-lc10", "-lstdc++")
 }
-
-// A cgo line has no way to quote what it contains.
-var plainPath = regexp.MustCompile(`^[\w@%+=:,./~-]*$`)
-
-// libGo is the source of libtch/lib.go for this libtorch.
-func (t *libtorch) libGo() ([]byte, error) {
-	if dir := t.Include + t.Lib; !plainPath.MatchString(dir) {
-		return nil, fmt.Errorf("%s: cgo cannot take a folder with blanks or special characters; use a link with a plain name", t.Include)
-	}
-	return fmt.Appendf(nil, libTemplate, t.Version, strings.Join(t.cxxFlags(), " "), strings.Join(t.ldFlags(), " ")), nil
-}
-
-// libTemplate also gives Go what gotch leaves out or gets wrong: three functions
-// of torch_api.h, and a gelu that does not leak the name of its kind at each call.
-const libTemplate = `package libtch
-
-// Written by leakformer's model/torch/fit for libtorch %s; run that again to change it.
-
-// #cgo CFLAGS: -O1 -g0 -w
-// #cgo CXXFLAGS: %s
-// #cgo LDFLAGS: %s
-// #include <stdbool.h>
-// #include "torch_api.h"
-// static void exact_gelu(tensor *out, tensor self) {
-//   static char kind[] = "none";
-//   atg_gelu(out, self, kind, sizeof kind - 1);
-// }
-import "C"
-
-// AtManualSeed seeds libtorch's random generators.
-func AtManualSeed(seed int64) { C.at_manual_seed(C.int64_t(seed)) }
-
-// AtSetNumThreads sets how many threads one operation may use.
-func AtSetNumThreads(n int) { C.at_set_num_threads(C.int(n)) }
-
-// AtGetNumThreads returns how many threads one operation may use.
-func AtGetNumThreads() int { return int(C.at_get_num_threads()) }
-
-// AtgGeluExact is AtgGelu with the error function, not its approximation.
-func AtgGeluExact(out *Ctensor, self Ctensor) { C.exact_gelu(out, self) }
-`

@@ -24,7 +24,7 @@ const (
 	folder = ".gotch" // the adapted copy, in the project's root
 	stamp  = "fit.json"
 	// tool is raised by hand when fit would write something else than before.
-	tool = 1
+	tool = 2
 )
 
 func main() {
@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if fitted(copied, want) {
 		return writeWork(root, version) // it may have been deleted
 	}
-	fmt.Fprintf(stdout, "fitting gotch %s to libtorch %s in %s (once, about a minute) ...\n",
+	fmt.Fprintf(stdout, "fitting gotch %s to libtorch %s in %s (once, a few minutes) ...\n",
 		version, torch.Version, cmp.Or(torch.Lib, "the system's folders"))
 	names, err := fit(ctx, source, copied, want)
 	if err != nil {
@@ -136,15 +136,12 @@ func fit(ctx context.Context, source, dir string, want fitting) ([]string, error
 	if err := copyModule(source, work); err != nil {
 		return nil, fmt.Errorf("copying %s: %w", module, err)
 	}
-	lib, err := want.Torch.libGo()
+	lib := filepath.Join(work, "libtch")
+	names, err := stubUntilClean(ctx, lib, &want.Torch)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(work, "libtch", "lib.go"), lib, 0o644); err != nil {
-		return nil, err
-	}
-	names, err := stubUntilClean(ctx, filepath.Join(work, "libtch"), &want.Torch)
-	if err != nil {
+	if err := detach(ctx, lib, &want.Torch); err != nil {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(want, "", "\t")
@@ -190,16 +187,16 @@ func copyModule(source, dir string) error {
 // stubUntilClean compiles the wrapper in dir and stubs what does not compile,
 // until it does. It returns the sorted names of the stubbed functions.
 func stubUntilClean(ctx context.Context, dir string, torch *libtorch) ([]string, error) {
-	const mainFile, generated = "torch_api.cpp", "torch_api_generated.cpp.h"
+	const generated = "torch_api_generated.cpp.h"
 	stubbed := map[string]bool{}
 	// A stub can uncover an error that an earlier one hid, hence the repetition;
 	// each round stubs at least one more function, so it ends.
 	for {
-		output, ok, err := compile(ctx, dir, mainFile, torch)
+		output, ok, err := compile(ctx, dir, apiSource, torch)
 		if err != nil || ok {
 			return slices.Sorted(maps.Keys(stubbed)), err
 		}
-		sites, stray := errorSites(output, mainFile, generated)
+		sites, stray := errorSites(output, apiSource, generated)
 		if len(sites) == 0 {
 			return nil, fmt.Errorf("gotch's wrapper does not compile with libtorch %s: %s",
 				torch.Version, cmp.Or(stray, excerpt(output)))
