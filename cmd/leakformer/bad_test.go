@@ -172,7 +172,7 @@ func TestBadInput(t *testing.T) {
 		{"score @empty.log", 1, `leakformer: @empty.log: is empty: no log to read`},
 		{"check @empty.log", 1, `@empty.log: is empty`},
 		{"ingest @empty.log", 1, `@empty.log: is empty`},
-		{"score @notes", 1, `no log in @notes`},
+		{"score @notes", 1, `@notes/a.txt: unknown format`},
 		{"score @junk.bin", 1, `@junk.bin: unknown format`},
 		{"score @prose.txt", 1, `@prose.txt: unknown format(?s:.*)heaptrack: the first line is not(?s:.*)name it with --log-format`},
 		{"score @app.model", 1, `@app.model: `},

