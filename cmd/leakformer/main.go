@@ -82,7 +82,7 @@ func (sh *shell) app() *cli.App {
 	app := &cli.App{
 		Name:                      "leakformer",
 		Usage:                     "find memory leaks in allocation logs",
-		Commands:                  []*cli.Command{sh.ingest(), sh.check(), sh.tokenize(), sh.train(), sh.score(), sh.gate(), sh.report(), sh.eval(), sh.dataset(), sh.model(), sh.formats(), sh.record(), sh.monitor(), sh.checkGrowth(), sh.simulate(), sh.reset(), sh.version()},
+		Commands:                  []*cli.Command{sh.ingest(), sh.check(), sh.tokenize(), sh.train(), sh.score(), sh.gate(), sh.report(), sh.eval(), sh.dataset(), sh.model(), sh.formats(), sh.record(), sh.monitor(), sh.checkGrowth(), sh.simulate(), sh.reset(), sh.serve(), sh.version()},
 		Reader:                    sh.stdin,
 		Writer:                    sh.stdout,
 		ErrWriter:                 sh.stderr,
