@@ -117,13 +117,15 @@ train-default: build
 	cp $(CORPUS_FULL)/default.lfm model/default.lfm
 	go build -o bin/leakformer ./cmd/leakformer
 
-# How good it is on the programs held out: with clean runs of them, and without.
-# With CORPUS_FULL=datasets/corpus, on those of them that the repository has runs of.
+# How good it is on the programs held out, and on the fresh ones: with clean runs of
+# them, and without. With CORPUS_FULL=datasets/corpus, on those of them that the
+# repository has runs of.
 eval-default: build
-	@labels=""; clean=""; leaky=""; for p in $(HELD_OUT) $(FRESH); do d=$(CORPUS_FULL)/$$p; [ -e $$d/labels.json ] || continue; labels="$$labels --labels $$d/labels.json"; \
+	@for group in "$(HELD_OUT)" "$(FRESH)"; do labels=""; clean=""; leaky=""; \
+	for p in $$group; do d=$(CORPUS_FULL)/$$p; [ -e $$d/labels.json ] || continue; labels="$$labels --labels $$d/labels.json"; \
 		clean="$$clean $$(ls $$d/*.clean.*)"; leaky="$$leaky $$(ls $$d/*.leaky.*)"; done; \
-	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 $$(printf ' --reference %s' $$clean) $$leaky; \
-	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 $$leaky
+	[ -n "$$leaky" ] || continue; \
+	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 --blind $$(printf ' --reference %s' $$clean) $$leaky; done
 
 clean:
 	rm -rf bin demo-out .gotch go.work go.work.sum
