@@ -21,7 +21,7 @@ import (
 )
 
 // peersVariable names the Python that has PyTorch; without it there is nothing to
-// compare with. PEER_ROUNDS is how often each side computes.
+// compare with.
 const peersVariable = "PEER_PYTHON"
 
 // A peer is a process that runs testdata/peer.py.
@@ -117,7 +117,7 @@ func TestPeers(t *testing.T) {
 	if python == "" {
 		t.Skipf("%s does not name a Python with PyTorch; make bench-peers does", peersVariable)
 	}
-	rounds := 5
+	rounds := 5 // each side computes as often
 	if text := os.Getenv("PEER_ROUNDS"); text != "" {
 		if _, err := fmt.Sscan(text, &rounds); err != nil || rounds < 1 {
 			t.Fatalf("PEER_ROUNDS is %q, want a number of at least 1", text)

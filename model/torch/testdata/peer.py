@@ -9,6 +9,7 @@ it took, in seconds of the clock and of the processor, and what it computed.
   predict        the mean of the sites' logits
   step RATE      the loss before the step
 """
+import ctypes
 import json
 import resource
 import struct
@@ -83,6 +84,10 @@ class Peer:
 
     def threads(self, n):
         torch.set_num_threads(int(n))
+        try:  # which PyTorch leaves alone
+            ctypes.CDLL("libopenblas.so.0").openblas_set_num_threads(int(n))
+        except OSError:
+            pass
 
     def predict(self):
         self.net.eval()
