@@ -28,8 +28,6 @@ func (m *modules) add(s segment) {
 	m.sorted = false
 }
 
-// empty reports whether no mapping is known.
-func (m *modules) empty() bool { return len(m.segments) == 0 }
 
 // clear forgets all mappings.
 func (m *modules) clear() { m.segments = m.segments[:0] }
