@@ -28,7 +28,6 @@ func (m *modules) add(s segment) {
 	m.sorted = false
 }
 
-
 // clear forgets all mappings.
 func (m *modules) clear() { m.segments = m.segments[:0] }
 
