@@ -29,14 +29,14 @@ function courseChart(c) {
   const clock = c.seconds && c.seconds[c.seconds.length - 1] > 0, at = clock ? c.seconds : c.events;
   const unit = v => clock ? (v < 10 ? v.toFixed(2) : v.toFixed(0)) + " s" : v >= 1e6 ? (v / 1e6).toFixed(1) + " M" : String(Math.round(v));
   const end = at[at.length - 1], top = Math.max(1, ...c.live, ...c.leaked);
-  const x = v => (70 + 610 * v / end).toFixed(1), y = v => (210 - 190 * v / top).toFixed(1);
+  const x = v => (92 + 588 * v / end).toFixed(1), y = v => (210 - 190 * v / top).toFixed(1);
   // Values hold until the next: steps.
-  const path = (values, kind) => make("path", {class: kind, d: "M70,210" + values.map((v, i) => "H" + x(at[i]) + "V" + y(v)).join("")});
+  const path = (values, kind) => make("path", {class: kind, d: "M92,210" + values.map((v, i) => "H" + x(at[i]) + "V" + y(v)).join("")});
   const svg = make("svg", {viewBox: "0 0 700 240", role: "img", "aria-label": "Live bytes of the site over the run; the table beside it has the figures"});
   for (let k = 0; k <= 4; k++) {
-    svg.append(make("line", {class: "axis", x1: 70, x2: 680, y1: y(top * k / 4), y2: y(top * k / 4)}),
-      make("text", {x: 64, y: y(top * k / 4), dy: 4, "text-anchor": "end"}, size(top * k / 4)),
-      make("text", {x: x(end * k / 4), y: 228, "text-anchor": "middle"}, unit(end * k / 4)));
+    svg.append(make("line", {class: "axis", x1: 92, x2: 680, y1: y(top * k / 4), y2: y(top * k / 4)}),
+      make("text", {x: 86, y: y(top * k / 4), dy: 4, "text-anchor": "end"}, size(top * k / 4)),
+      make("text", {x: x(end * k / 4), y: 230, "text-anchor": k ? (k < 4 ? "middle" : "end") : "start"}, unit(end * k / 4)));
   }
   svg.append(path(c.live, "live"), path(c.leaked, "leaked"));
   const legend = make("p", {}, make("i", {class: "live"}, "▬"), " live ", make("i", {class: "leaked"}, "▬"), clock ? " judged leaked, over time" : " judged leaked, over events");
@@ -51,7 +51,7 @@ function effectsChart(effects) {
   const svg = make("svg", {viewBox: "0 0 700 " + height, role: "img", "aria-label": "What the verdict rests on; the table beside it has the figures"});
   shown.forEach((e, i) => {
     const w = 200 * Math.abs(e.effect) / most;
-    svg.append(make("text", {x: 260, y: 22 * i + 17, "text-anchor": "end"}, e.what.length > 40 ? e.what.slice(0, 39) + "…" : e.what),
+    svg.append(make("text", {x: 265, y: 22 * i + 17, "text-anchor": "end"}, e.what.length > 30 ? e.what.slice(0, 29) + "…" : e.what),
       make("rect", {class: e.effect < 0 ? "against" : "for", x: e.effect < 0 ? 475 - w : 475, y: 22 * i + 5, width: Math.max(w, 1).toFixed(1), height: 15}));
   });
   svg.append(make("line", {class: "axis", x1: 475, x2: 475, y1: 0, y2: height}));
