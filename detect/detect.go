@@ -156,6 +156,7 @@ func (d *Detector) Detect(ctx context.Context, scene *tokenize.Scene, h Handler)
 		return cmp.Or(cmp.Compare(b.probability, a.probability), cmp.Compare(b.bytes(), a.bytes()))
 	})
 	found = d.leaveOut(found, sum)
+	sum.Course = runCourse(scene.Run, sum.Cut, found)
 	intoGroups(scene.Run, found)
 	explainer, _ := d.Scorer.(Explainer)
 	for i, c := range found {

@@ -115,6 +115,8 @@ type Summary struct {
 	FalseAlarms float64 `json:"expected_false_alarms"`
 	// ReferenceRuns is the number of clean runs that the run was compared with.
 	ReferenceRuns int `json:"reference_runs"`
+	// Course is the live bytes over the run; nil where the log shows none.
+	Course *Course `json:"-"`
 	// Report tells how the log was read.
 	Report *ingest.Report `json:"report"`
 	// Warnings are reasons to trust the findings less.

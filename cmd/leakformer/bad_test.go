@@ -34,7 +34,7 @@ func TestUsage(t *testing.T) {
 		{"dataset nonsense", `there is no command "nonsense"`},
 		{"score --nonsense x.log", "flag provided but not defined: -nonsense"},
 		{"score", "score: name a log"},
-		{"score --format xml a", "--format xml: want text, jsonl, sarif"},
+		{"score --format xml a", "--format xml: want text, html, jsonl, sarif"},
 		{"score --cut 1.5 a", "--cut 1.5: want a share"},
 		{"score --threshold=-1 a", "--threshold -1: want a probability"},
 		{"score --precision 0 a", "--precision 0: want a share"},

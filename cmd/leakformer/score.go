@@ -45,7 +45,7 @@ func scoringFlags() []cli.Flag {
 }
 
 func findingsFlag() cli.Flag {
-	return &cli.StringFlag{Name: "format", Value: "text", Usage: "of the findings: text, jsonl with one object a line, sarif, csv, collapsed stacks, or pprof"}
+	return &cli.StringFlag{Name: "format", Value: "text", Usage: "of the findings: text, html, jsonl with one object a line, sarif, csv, collapsed stacks, or pprof"}
 }
 
 func allFlag() cli.Flag {
@@ -106,21 +106,14 @@ func checkThreshold(c *cli.Context) error {
 }
 
 func findingsOutput(format string, w io.Writer) (detect.Handler, error) {
-	switch format {
-	case "text":
-		return report.NewText(w), nil
-	case "jsonl", "json":
-		return report.NewJSONLines(w), nil
-	case "sarif":
-		return report.NewSARIF(w, version())
-	case "csv":
-		return report.NewCSV(w), nil
-	case "collapsed":
-		return report.NewCollapsed(w), nil
-	case "pprof":
-		return report.NewPprof(w), nil
+	if format == "json" { // as other commands call it
+		format = "jsonl"
 	}
-	return nil, usagef("--format %s: want text, jsonl, sarif, csv, collapsed or pprof", format)
+	f, ok := report.FindFormat(format)
+	if !ok {
+		return nil, usagef("--format %s: want %s", format, report.FormatNames())
+	}
+	return f.New(w, version())
 }
 
 // histories measures clean runs.

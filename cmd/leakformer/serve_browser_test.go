@@ -41,7 +41,7 @@ func TestServeBrowser(t *testing.T) {
 		t.Run(look.name, func(t *testing.T) {
 			tab, cancel := chromedp.NewContext(ctx)
 			defer cancel()
-			console := listen(tab)
+			console := listened(tab)
 			var back, url, about, state string
 			var rows, wide, course, table int
 			run := func(what string, actions ...chromedp.Action) {
@@ -107,7 +107,7 @@ func TestServeMarkup(t *testing.T) {
 	defer cancel()
 	tab, cancel := chromedp.NewContext(ctx)
 	defer cancel()
-	console := listen(tab)
+	console := listened(tab)
 	var title, site, warning string
 	var scripts int
 	err = chromedp.Run(tab, log.Enable(), chromedp.Navigate(page+"#id="+found[0].ID), chromedp.WaitVisible("#rests svg"), chromedp.Title(&title),
@@ -129,8 +129,8 @@ func browse(t *testing.T, browser string) (context.Context, context.CancelFunc) 
 	return ctx, func() { cancel(); stop() }
 }
 
-// listen collects what is said on the console.
-func listen(tab context.Context) func() []string {
+// listened collects what is said on the console.
+func listened(tab context.Context) func() []string {
 	var mu sync.Mutex
 	var said []string
 	chromedp.ListenTarget(tab, func(event any) {

@@ -25,7 +25,7 @@ func (c *Collapsed) Finding(f *detect.Finding) error {
 		return nil
 	}
 	names := strings.NewReplacer(";", ":")
-	for i, name := range outward(f) {
+	for i, name := range Calls(f) {
 		if i > 0 {
 			c.w.WriteByte(';')
 		}
@@ -38,8 +38,8 @@ func (c *Collapsed) Finding(f *detect.Finding) error {
 // Summary writes nothing.
 func (c *Collapsed) Summary(*detect.Summary) error { return c.w.Flush() }
 
-// outward names a finding's frames, outermost first; its site where there are none.
-func outward(f *detect.Finding) []string {
+// Calls names a finding's frames, outermost first; its site where there are none.
+func Calls(f *detect.Finding) []string {
 	if len(f.Frames) == 0 {
 		return []string{f.Site}
 	}

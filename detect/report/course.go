@@ -2,15 +2,17 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
-	"leakformer/tokenize"
+	"leakformer/detect"
 )
 
-// course is a diagram of the live bytes over a run's events, drawn between (70, 210)
+// course is a diagram of the live bytes over a run, drawn between (70, 210)
 // and (690, 20), and the same as a table.
 type course struct {
+	Unit         string // events or snapshots
 	Live, Leaked string // points
 	Across, Up   []tick
 	Rows         [][3]string // event, live, leaked
@@ -18,60 +20,35 @@ type course struct {
 
 type tick struct{ At, Label string }
 
-// coursePoints is the number of steps in the diagram, courseRows in the table.
-const (
-	coursePoints = 200
-	courseRows   = 10
-)
+// courseRows is how many rows its table has.
+const courseRows = 10
 
-// newCourse draws a run up to a cut; leaked are the blocks judged leaked.
-func newCourse(run *tokenize.Run, cut int64, leaked []int32) *course {
-	at := func(event uint32) int64 { return int64(event) * coursePoints / cut }
-	var live, lost [coursePoints]int64
-	for i := range run.Blocks {
-		b := &run.Blocks[i]
-		if int64(b.Born) < cut {
-			live[at(b.Born)] += b.Size
-		}
-		if int64(b.Died) < cut {
-			live[at(b.Died)] -= b.Size
-		}
-	}
-	for _, i := range leaked {
-		if b := &run.Blocks[i]; int64(b.Born) < cut {
-			lost[at(b.Born)] += b.Size
-		}
-	}
-	top := int64(1)
-	for i := range coursePoints {
-		if i > 0 {
-			live[i] += live[i-1]
-			lost[i] += lost[i-1]
-		}
-		top = max(top, live[i])
-	}
-	c := &course{Live: points(live[:], top), Leaked: points(lost[:], top)}
+func newCourse(c *detect.Course) *course {
+	n := len(c.Events)
+	top := max(1, slices.Max(c.Live))
+	d := &course{Unit: c.Unit, Live: points(c.Live, top), Leaked: points(c.Leaked, top)}
 	for k := range 5 {
-		c.Up = append(c.Up, tick{up(top*int64(k)/4, top), Bytes(top * int64(k) / 4)})
-		c.Across = append(c.Across, tick{across(k * coursePoints / 4), strconv.FormatInt(cut*int64(k)/4, 10)})
+		d.Up = append(d.Up, tick{up(top*int64(k)/4, top), Bytes(top * int64(k) / 4)})
+		d.Across = append(d.Across, tick{across(k, 4), strconv.FormatInt(c.Events[n-1]*int64(k)/4, 10)})
 	}
-	for k := 1; k <= courseRows; k++ {
-		i := k*coursePoints/courseRows - 1
-		c.Rows = append(c.Rows, [3]string{strconv.FormatInt(cut*int64(i+1)/coursePoints, 10), Bytes(live[i]), Bytes(lost[i])})
+	for k := range min(courseRows, n) {
+		i := (k+1)*n/min(courseRows, n) - 1
+		d.Rows = append(d.Rows, [3]string{strconv.FormatInt(c.Events[i], 10), Bytes(c.Live[i]), Bytes(c.Leaked[i])})
 	}
-	return c
+	return d
 }
 
-func across(i int) string { return fmt.Sprintf("%.1f", 70+620*float64(i)/coursePoints) }
+// across is where the i-th of n steps ends.
+func across(i, n int) string { return fmt.Sprintf("%.1f", 70+620*float64(i)/float64(n)) }
 
 func up(bytes, top int64) string { return fmt.Sprintf("%.1f", 210-190*float64(bytes)/float64(top)) }
 
 // points is a line from the origin through the values.
 func points(values []int64, top int64) string {
 	var b strings.Builder
-	b.WriteString(across(0) + "," + up(0, top))
+	b.WriteString(across(0, 1) + "," + up(0, top))
 	for i, v := range values {
-		b.WriteString(" " + across(i+1) + "," + up(v, top))
+		b.WriteString(" " + across(i+1, len(values)) + "," + up(v, top))
 	}
 	return b.String()
 }

@@ -10,7 +10,8 @@ import (
 )
 
 // CSV is a handler that writes a table for spreadsheets, a row for each finding, with
-// a head. What is not known is empty. Names are as the log has them.
+// a head. What is not known is empty. Names are as the log has them, but for an
+// apostrophe before those that a spreadsheet would take for a formula.
 type CSV struct {
 	w    *csv.Writer
 	head bool // is written
@@ -34,10 +35,10 @@ func (c *CSV) Finding(f *detect.Finding) error {
 	if at := sourced(f.Frames); at >= 0 {
 		file, line = f.Frames[at].File, strconv.Itoa(f.Frames[at].Line)
 	}
-	return c.row(f.Log, f.Site, strconv.FormatFloat(f.Probability, 'f', 4, 64), strconv.FormatBool(f.Leak),
+	return c.row(inert(f.Log), inert(f.Site), strconv.FormatFloat(f.Probability, 'f', 4, 64), strconv.FormatBool(f.Leak),
 		whole(f.Leaked.Blocks), whole(f.Leaked.Bytes), whole(f.Outstanding.Blocks), whole(f.Outstanding.Bytes), strconv.Itoa(group),
 		whole(int64(f.First.Line)), decimal(f.First.Time.Seconds()), whole(int64(f.Last.Line)), decimal(f.Last.Time.Seconds()),
-		known(rate.BytesPerMillionEvents), known(rate.BytesPerSnapshot), known(rate.BytesPerHour), file, line, strings.Join(f.Why, "; "))
+		known(rate.BytesPerMillionEvents), known(rate.BytesPerSnapshot), known(rate.BytesPerHour), inert(file), line, inert(strings.Join(f.Why, "; ")))
 }
 
 // Summary writes the head if nothing else was there to write.
@@ -61,6 +62,14 @@ func (c *CSV) row(cells ...string) error {
 	c.w.Write(cells)
 	c.w.Flush()
 	return c.w.Error()
+}
+
+// inert is a text that no spreadsheet calculates with.
+func inert(text string) string {
+	if strings.HasPrefix(text, "'") || strings.IndexAny(text, "=+-@\t\r\n") == 0 {
+		return "'" + text
+	}
+	return text
 }
 
 func whole(n int64) string { return strconv.FormatInt(n, 10) }

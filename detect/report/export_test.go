@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
 	"io"
@@ -30,6 +31,7 @@ func hostile() *detect.Finding {
 		Name: "a,b;c.log", Class: ingest.Events, Events: 100,
 		Sites:  []tokenize.Site{{Exact: 1 << 63, Names: 77}},
 		Blocks: []tokenize.Block{{Size: 300, Count: 1, Born: 10, Died: tokenize.Alive, Line: 11}},
+		BySite: [][]int32{{0}},
 	}
 	return &detect.Finding{
 		Log: run.Name, Site: "<script>alert(1)</script> < a;b", Leak: true, Probability: 0.95, Run: run, Blocks: []int32{0},
@@ -46,7 +48,7 @@ func hostile() *detect.Finding {
 // handle hands a finding and a summary to a handler, and closes it.
 func handle(t *testing.T, h detect.Handler, f *detect.Finding) {
 	t.Helper()
-	sum := &detect.Summary{Log: f.Log, Run: f.Run, Events: 100, Cut: 100, Warnings: []string{"a <b>warning</b>"},
+	sum := &detect.Summary{Log: f.Log, Run: f.Run, Events: 100, Cut: 100, Course: f.Course(100), Warnings: []string{"a <b>warning</b>"},
 		Suppressed: []detect.LeftOut{{Site: "<i>", Leaked: ingest.Amount{Blocks: 1, Bytes: 2}, By: "x.supp:1: <b>"}}}
 	if err := h.Finding(f); err != nil {
 		t.Fatal(err)
@@ -201,6 +203,29 @@ func TestCollapsedNames(t *testing.T) {
 	handle(t, report.NewCollapsed(&b), hostile())
 	if want := "app+0x999;a:b\uFFFD;<script>alert(1)</script> 300\n"; b.String() != want {
 		t.Errorf("%q", b.String())
+	}
+}
+
+// No name is a formula to a spreadsheet, and numbers stay numbers.
+func TestCSVFormulas(t *testing.T) {
+	f := hostile()
+	f.Log, f.Site, f.Why = "@SUM(A1)", "=cmd|' /C calc'!A0", []string{"'quoted", "+1"}
+	f.Frames = []ingest.Frame{{Function: "f", File: "-2+3.c", Line: 7}}
+	f.Rate = &detect.Rate{BytesPerMillionEvents: -5}
+	var b bytes.Buffer
+	handle(t, report.NewCSV(&b), f)
+	rows, err := csv.NewReader(&b).ReadAll()
+	if err != nil || len(rows) != 2 {
+		t.Fatal(rows, err)
+	}
+	got := map[string]string{}
+	for i, name := range rows[0] {
+		got[name] = rows[1][i]
+	}
+	for name, want := range map[string]string{"log": "'@SUM(A1)", "site": "'=cmd|' /C calc'!A0", "why": "''quoted; +1", "file": "'-2+3.c", "bytes_per_million_events": "-5"} {
+		if got[name] != want {
+			t.Errorf("%s: %q, want %q", name, got[name], want)
+		}
 	}
 }
 

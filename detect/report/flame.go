@@ -6,27 +6,32 @@ import (
 	"strconv"
 )
 
-// flame is a function in a flame graph, with those that it calls.
-type flame struct {
-	Name  string
-	Bytes int64
+// Flame is a function in a flame graph, with those that it calls.
+type Flame struct {
+	Name  string   `json:"name"`
+	Bytes int64    `json:"bytes"`
+	Calls []*Flame `json:"calls,omitempty"`
 	// Width in percent of the caller's, Share in percent of all.
-	Width, Share string
-	Colour       int
-	Calls        []*flame
+	Width string `json:"-"`
+	Share string `json:"-"`
+	// Colour is one of four numbers, the same for the same name.
+	Colour int `json:"colour"`
 
-	byName map[string]*flame
+	byName map[string]*Flame
 }
 
-// add adds bytes to a path of calls.
-func (f *flame) add(path []string, bytes int64) {
+// NewFlame is a flame graph of nothing.
+func NewFlame() *Flame { return &Flame{Name: "all leaks"} }
+
+// Add adds bytes to a path of calls.
+func (f *Flame) Add(path []string, bytes int64) {
 	f.Bytes += bytes
 	for _, name := range path {
 		call := f.byName[name]
 		if call == nil {
-			call = &flame{Name: printable(name)}
+			call = &Flame{Name: printable(name)}
 			if f.byName == nil {
-				f.byName = map[string]*flame{}
+				f.byName = map[string]*Flame{}
 			}
 			f.byName[name] = call
 			f.Calls = append(f.Calls, call)
@@ -36,15 +41,15 @@ func (f *flame) add(path []string, bytes int64) {
 	}
 }
 
-// finish sets the widths, the widest call first.
-func (f *flame) finish() { f.measure(f.Bytes, f.Bytes) }
+// Finish sets what depends on all that was added, and puts the widest calls first.
+func (f *Flame) Finish() { f.measure(f.Bytes, f.Bytes) }
 
-func (f *flame) measure(caller, all int64) {
+func (f *Flame) measure(caller, all int64) {
 	f.Width, f.Share = percent(f.Bytes, caller), percent(f.Bytes, all)
 	for _, c := range f.Name {
 		f.Colour = (f.Colour*31 + int(c)) % 4
 	}
-	slices.SortStableFunc(f.Calls, func(a, b *flame) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	slices.SortStableFunc(f.Calls, func(a, b *Flame) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	for _, c := range f.Calls {
 		c.measure(f.Bytes, all)
 	}
@@ -55,7 +60,7 @@ func percent(part, whole int64) string {
 }
 
 // Size writes the bytes for people.
-func (f *flame) Size() string { return Bytes(f.Bytes) }
+func (f *Flame) Size() string { return Bytes(f.Bytes) }
 
 // flameRow is a row of the flame graph's table.
 type flameRow struct{ Name, Size, Share string }
@@ -65,7 +70,7 @@ const shownFunctions = 40
 
 // Functions are the functions with the most leaked bytes below them; in a recursion
 // bytes count once.
-func (f *flame) Functions() (rows []flameRow) {
+func (f *Flame) Functions() (rows []flameRow) {
 	total := map[string]int64{}
 	var names []string
 	f.walk(map[string]bool{}, func(name string, bytes int64) {
@@ -82,7 +87,7 @@ func (f *flame) Functions() (rows []flameRow) {
 }
 
 // walk visits each call that is not within one of the same name.
-func (f *flame) walk(above map[string]bool, visit func(name string, bytes int64)) {
+func (f *Flame) walk(above map[string]bool, visit func(name string, bytes int64)) {
 	for _, c := range f.Calls {
 		again := above[c.Name]
 		if !again {

@@ -40,11 +40,9 @@ type pageRun struct {
 	Leaks    []pageRow
 	Others   []pageRow
 	More     int // findings that are not listed
-	Flame    *flame
+	Flame    *Flame
 	Course   *course
 	Left     []detect.LeftOut
-
-	blocks []int32 // judged leaked
 }
 
 type pageRow struct {
@@ -59,10 +57,9 @@ func (h *HTML) Finding(f *detect.Finding) error {
 	r := h.run
 	if f.Leak {
 		if r.Flame == nil {
-			r.Flame = &flame{Name: "all leaks"}
+			r.Flame = NewFlame()
 		}
-		r.Flame.add(outward(f), f.Leaked.Bytes)
-		r.blocks = append(r.blocks, f.Blocks...)
+		r.Flame.Add(Calls(f), f.Leaked.Bytes)
 	}
 	rank := len(r.Leaks) + len(r.Others) + 1
 	if rank > shownRows {
@@ -126,12 +123,11 @@ func (h *HTML) Summary(s *detect.Summary) error {
 	}
 	r.Left = append(append(r.Left, s.Suppressed...), s.Known...)
 	if r.Flame != nil {
-		r.Flame.finish()
+		r.Flame.Finish()
 	}
-	if s.Run != nil && s.Run.Class == ingest.Events && s.Cut > 1 {
-		r.Course = newCourse(s.Run, s.Cut, r.blocks)
+	if s.Course != nil {
+		r.Course = newCourse(s.Course)
 	}
-	r.blocks = nil
 	return nil
 }
 
