@@ -356,7 +356,7 @@ func (w *watching) probe(p *monitor.Probe) error {
 		}
 		w.sh.log.Debug("looked", "source", p.Name, "entries", s.Report().Records)
 		run := loader.Runs()[0]
-		return w.m.Look(ctx, p.Name, run, run.Events, g)
+		return w.m.Look(ctx, p.Source, run, run.Events, g)
 	}
 	if err := loader.Read(ctx); err != nil {
 		return err
@@ -418,7 +418,7 @@ func (w *watching) read(ctx context.Context, src ingest.Source, onQuiet func(fun
 			if len(runs) == 1 {
 				cut = min(cut, uint32(settled))
 			}
-			failed = errors.Join(failed, w.m.Look(ctx, run.Name, run, cut, nil))
+			failed = errors.Join(failed, w.m.Look(ctx, monitor.Source{Name: run.Name}, run, cut, nil))
 		}
 	}
 	pace := w.pace()

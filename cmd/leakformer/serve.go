@@ -26,13 +26,20 @@ func (sh *shell) serve() *cli.Command {
 			"FINDINGS are what score --format jsonl wrote. With --labels, people say on the page which findings are leaks; the FILE gets a log\n" +
 			"when each leak found in it was confirmed or dismissed, and is what train --labels and eval --labels take.",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "addr", Value: "127.0.0.1:7787", Usage: "`HOST:PORT` to listen on"},
-			&cli.StringFlag{Name: "token", EnvVars: []string{"LEAKFORMER_TOKEN"}, Usage: "`SECRET` that requests have to bring; needed for hosts beyond the loopback"},
+			addrFlag(), tokenFlag(),
 			&cli.StringFlag{Name: "labels", Usage: "`FILE` for what people decide; FILE.decisions beside it has the decisions one by one"},
 			allFlag(),
 		}, scoringFlags()...),
 		Action: sh.serveAction,
 	}
+}
+
+func addrFlag() cli.Flag {
+	return &cli.StringFlag{Name: "addr", Value: "127.0.0.1:7787", Usage: "`HOST:PORT` that the page listens on"}
+}
+
+func tokenFlag() cli.Flag {
+	return &cli.StringFlag{Name: "token", EnvVars: []string{"LEAKFORMER_TOKEN"}, Usage: "`SECRET` that requests have to bring; needed for hosts beyond the loopback"}
 }
 
 func (sh *shell) serveAction(c *cli.Context) error {
@@ -50,15 +57,25 @@ func (sh *shell) serveAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.String("addr"))
+	listener, err := listen(c)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	if c.String("token") == "" && !dashboard.Loopback(listener.Addr().String()) {
-		return usagef("serve: --addr %s can be reached from other machines: that needs a --token", c.String("addr"))
-	}
 	return s.run(listener, logs, findings)
+}
+
+// listen opens the address of a page.
+func listen(c *cli.Context) (net.Listener, error) {
+	listener, err := net.Listen("tcp", c.String("addr"))
+	if err != nil {
+		return nil, err
+	}
+	if c.String("token") == "" && !dashboard.Loopback(listener.Addr().String()) {
+		listener.Close()
+		return nil, usagef("%s: --addr %s can be reached from other machines: that needs a --token", c.Command.Name, c.String("addr"))
+	}
+	return listener, nil
 }
 
 func checkServe(c *cli.Context) error {

@@ -35,6 +35,14 @@ type Config struct {
 	Reference func(*tokenize.Run) tokenize.Reference
 	Growth    Growth
 	Limits    Limits
+	// Silences keep alerts back.
+	Silences []Silence
+	// Window is how far apart in time sightings of the kernel and of a program may be
+	// to be linked; 0: 5 seconds.
+	Window time.Duration
+	// Looked, if it is not nil, is called after each look by the goroutine that
+	// looked; its error is that of the look.
+	Looked func(context.Context, *Look) error
 	// Clear is after how many looks in a row with nothing to tell an alert is
 	// resolved; 0 is taken as 3.
 	Clear int
@@ -56,6 +64,7 @@ type Monitor struct {
 	file    stateFile
 	outlets []*Outbox
 	alerts  int64
+	links   links
 }
 
 // New reads the state and returns a monitor with these sinks.
@@ -63,13 +72,16 @@ func New(cfg Config, sinks ...Sink) (*Monitor, error) {
 	if cfg.Clear == 0 {
 		cfg.Clear = 3
 	}
+	if cfg.Window == 0 {
+		cfg.Window = 5 * time.Second
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Monitor{cfg: cfg, file: stateFile{path: cfg.State}, state: &State{Sites: map[string]*Record{}, Pending: map[string][]Alert{}}}
+	m := &Monitor{cfg: cfg, links: links{window: cfg.Window}, file: stateFile{path: cfg.State}, state: &State{Sites: map[string]*Record{}, Pending: map[string][]Alert{}}}
 	if cfg.State != "" {
 		var err error
 		if m.state, err = ReadState(cfg.State); err != nil {
@@ -92,75 +104,12 @@ func (m *Monitor) Alerts() int64 {
 	return m.alerts
 }
 
-// Look judges a run as it was after cut events. The gauge, if it is not nil, is one
-// more value for the growth rule: the whole of what the source holds. An error is the
-// scorer's.
-func (m *Monitor) Look(ctx context.Context, source string, run *tokenize.Run, cut uint32, gauge *Gauge) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	seen, err := m.sightings(ctx, source, run, cut)
-	if err != nil {
-		return err
-	}
-	if gauge != nil {
-		seen = append(seen, &sighting{key: source + " / " + gauge.Name, source: source, site: gauge.Name, bytes: gauge.Bytes})
-	}
-	present := map[string]bool{}
-	for _, s := range seen {
-		present[s.key] = true
-		m.judge(s)
-	}
-	for _, key := range slices.Sorted(maps.Keys(m.state.Sites)) {
-		if r := m.state.Sites[key]; !present[key] && r.Last != nil && r.Last.Source == source {
-			m.judge(&sighting{key: key, source: source, site: r.Last.Site})
-		}
-	}
-	m.forget(source, present)
-	m.save()
-	return nil
-}
-
-// sightings are the sites of a run that have outstanding blocks.
-func (m *Monitor) sightings(ctx context.Context, source string, run *tokenize.Run, cut uint32) ([]*sighting, error) {
-	scene := &tokenize.Scene{Run: run, Cut: cut}
-	if m.cfg.Reference != nil {
-		scene.Reference = m.cfg.Reference(run)
-	}
-	var seen []*sighting
-	add := func(v *tokenize.View) *sighting {
-		site := &run.Sites[v.Site]
-		s := &sighting{key: fmt.Sprintf("%s / %016x", source, uint64(site.Exact)), source: source, site: site.Label, frames: site.Frames}
-		_, s.bytes = v.Outstanding()
-		seen = append(seen, s)
-		return s
-	}
-	if m.cfg.Scorer == nil || m.cfg.Judges != nil && !m.cfg.Judges(run) {
-		scene.Views(func(v *tokenize.View) bool { add(v); return true })
-		return seen, nil
-	}
-	threshold := m.cfg.Threshold
-	if m.cfg.Thresholds != nil {
-		threshold = m.cfg.Thresholds(scene)
-	}
-	err := detect.Each(ctx, m.cfg.Scorer, scene, func(v *tokenize.View, p float64, blocks []float64) error {
-		s := add(v)
-		s.judged, s.p, s.model = true, p, p >= threshold
-		if s.model {
-			for _, i := range detect.Suspects(v.Live, blocks) {
-				s.leaked += run.Blocks[i].Size
-			}
-		}
-		return nil
-	})
-	return seen, err
-}
-
 // judge takes a sighting to the record of its site, and tells what is new.
 func (m *Monitor) judge(s *sighting) {
-	r := m.state.Sites[s.key]
+	r := m.state.Sites[s.key()]
 	if r == nil {
 		r = &Record{}
-		m.state.Sites[s.key] = r
+		m.state.Sites[s.key()] = r
 	}
 	s.growth = m.cfg.Growth.Step(&r.Trend, s.bytes)
 	s.trend = r.Trend
@@ -182,8 +131,8 @@ func (m *Monitor) judge(s *sighting) {
 	}
 }
 
-// fired tells a site whose level has risen. The level falls, and says nothing, when
-// the bytes are well below its limit.
+// fired tells a site whose level has risen, or that is part of a story now. The level
+// falls, and says nothing, when the bytes are well below its limit.
 func (m *Monitor) fired(r *Record, s *sighting) {
 	if s.growth && !r.Grown {
 		r.Grown, r.Floor = true, s.trend.Baseline
@@ -192,21 +141,38 @@ func (m *Monitor) fired(r *Record, s *sighting) {
 		r.Peak = s.bytes
 	}
 	r.Quiet = 0
+	now := m.cfg.Now()
+	if slices.ContainsFunc(m.cfg.Silences, func(q Silence) bool { return q.covers(s, now) }) {
+		return
+	}
+	s.linked = m.links.of(s, now)
+	m.links.add(s, now)
 	level := m.cfg.Limits.Level(s.weighted(), len(s.frames))
 	switch {
-	case level > r.Level:
-		r.Level = level
-		a := s.alert(level)
-		m.tell(r, a)
+	case level > r.Level, s.linked != nil && r.Linked == "":
+		r.Level = max(level, r.Level)
+		m.link(r, s)
+		m.tell(r, s.alert(r.Level))
 		m.alerts++
 	case m.cfg.Limits.Level(s.weighted()*1.25, len(s.frames)) < r.Level:
 		r.Level = level
 	}
 }
 
+// link notes down that a story was told, for both of its halves.
+func (m *Monitor) link(r *Record, s *sighting) {
+	if s.linked == nil {
+		return
+	}
+	r.Linked = s.linked.key()
+	if other := m.state.Sites[r.Linked]; other != nil {
+		other.Linked = s.key()
+	}
+}
+
 func (m *Monitor) resolve(r *Record) {
 	a := *r.Last
-	a.Resolved, a.Level = true, r.Level
+	a.Resolved = true
 	a.Message = fmt.Sprintf("%s: no longer suspected: %s", a.Source, a.Site)
 	m.tell(r, a)
 	*r = Record{Trend: r.Trend}
@@ -217,6 +183,10 @@ func (m *Monitor) tell(r *Record, a Alert) {
 	m.state.Serial++
 	a.ID = fmt.Sprintf("%s-%d", m.state.Run, m.state.Serial)
 	a.Time = m.cfg.Now()
+	a.Since, a.Previous = a.Time, Silent
+	if r.Last != nil {
+		a.Since, a.Previous = r.Last.Since, r.Last.Level
+	}
 	r.Last = &a
 	for _, o := range m.outlets {
 		o.add(a)

@@ -106,7 +106,7 @@ func TestHysteresis(t *testing.T) {
 			if mb < 0 {
 				cut = 0
 			}
-			if err := m.Look(context.Background(), "test", run, cut, nil); err != nil {
+			if err := m.Look(context.Background(), Source{Name: "test"}, run, cut, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -137,7 +137,7 @@ func TestState(t *testing.T) {
 	}
 	look := func(m *Monitor, mb int64) {
 		run := heap(t, mb)
-		if err := m.Look(context.Background(), "test", run, run.Events, &Gauge{"RSS", mb * 1e6}); err != nil {
+		if err := m.Look(context.Background(), Source{Name: "test"}, run, run.Events, &Gauge{"RSS", mb * 1e6}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestBadState(t *testing.T) {
 	m, err := New(Config{State: filepath.Join(dir, "state.json", "below", "a", "file"), Scorer: believer(0.9)})
 	if err == nil {
 		run := heap(t, 20)
-		err = m.Look(context.Background(), "test", run, run.Events, nil)
+		err = m.Look(context.Background(), Source{Name: "test"}, run, run.Events, nil)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !strings.Contains(err.Error(), "not a directory") {
 		t.Error(err)
@@ -207,14 +207,14 @@ func TestScorerFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := heap(t, 20)
-	if err := m.Look(context.Background(), "test", run, run.Events, nil); err == nil || !strings.Contains(err.Error(), "no idea") {
+	if err := m.Look(context.Background(), Source{Name: "test"}, run, run.Events, nil); err == nil || !strings.Contains(err.Error(), "no idea") {
 		t.Errorf("error %v", err)
 	}
 }
 
 // The message says which rule fired, and the alert who is to blame.
 func TestMessage(t *testing.T) {
-	s := &sighting{source: "app.log", site: "f < main", frames: []ingest.Frame{{Function: "f", File: "a.c", Line: 7}, {Module: "/bin/app", Address: 16}},
+	s := &sighting{source: Source{Name: "app.log"}, site: "f < main", frames: []ingest.Frame{{Function: "f", File: "a.c", Line: 7}, {Module: "/bin/app", Address: 16}},
 		bytes: 3e6, leaked: 2e6, judged: true, model: true, p: 0.75, growth: true, trend: Trend{Baseline: 1e6, Last: 3e6, Streak: 4}}
 	a := s.alert(Warning)
 	if want := "app.log: 2000000 bytes at f < main, says the model (P 0.750) and growth (1000000 to 3000000 bytes in 4 steps)"; a.Message != want {

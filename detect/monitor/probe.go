@@ -22,7 +22,7 @@ func procTime(at time.Time) string { return fmt.Sprintf("%d.%09d\n", at.Unix(), 
 // Process is the probe of a process: its /proc/PID/smaps_rollup. It is gone when the
 // process has ended, also where another has its number by then.
 func Process(pid int) (*Probe, error) {
-	started, err := startTime(pid)
+	process, err := identify(pid)
 	if err != nil {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
@@ -31,7 +31,7 @@ func Process(pid int) (*Probe, error) {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
 	take := func(context.Context) ([]byte, error) {
-		if now, err := startTime(pid); err != nil || now != started {
+		if !process.Alive() {
 			return nil, ErrGone
 		}
 		data, err := os.ReadFile(path)
@@ -40,21 +40,8 @@ func Process(pid int) (*Probe, error) {
 		}
 		return data, nil
 	}
-	return &Probe{Name: fmt.Sprintf("pid %d", pid), Format: "smaps-rollup", Take: take, Gauge: kilobytes("RSS", "Rss:", ""), Mark: procTime}, nil
-}
-
-// startTime tells processes with one number apart: field 22 of /proc/PID/stat. The
-// name of the program, in parentheses, may hold anything.
-func startTime(pid int) (string, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "", err
-	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 20 {
-		return "", errors.New("/proc/PID/stat is not understood")
-	}
-	return string(fields[19]), nil
+	source := Source{Name: fmt.Sprintf("pid %d", pid), Process: process}
+	return &Probe{Source: source, Format: "smaps-rollup", Take: take, Gauge: kilobytes("RSS", "Rss:", ""), Mark: procTime}, nil
 }
 
 // System is the probes of the machine: what its memory is used for, the kernel's
@@ -62,7 +49,7 @@ func startTime(pid int) (string, error) {
 // is left out, and said in why.
 func System() (probes []*Probe, why []string) {
 	for _, name := range []string{"meminfo", "slabinfo", "vmallocinfo"} {
-		p := &Probe{Name: name, Format: name, Take: file("/proc/" + name), Mark: procTime}
+		p := &Probe{Source: Source{Name: name, Kernel: true}, Format: name, Take: file("/proc/" + name), Mark: procTime}
 		if name == "meminfo" {
 			p.Gauge = kilobytes("memory in use", "MemTotal:", "MemAvailable:")
 		}
@@ -137,7 +124,7 @@ func HeapURL(address string) (*Probe, error) {
 		}
 		return data, err
 	}
-	return &Probe{Name: u.Redacted(), Take: take}, nil
+	return &Probe{Source: Source{Name: u.Redacted()}, Take: take}, nil
 }
 
 // Kmemleak is the file of the kernel's leak detector, or one like it.
@@ -173,7 +160,7 @@ func (k Kmemleak) Probe() (*Probe, error) {
 		return data, err
 	}
 	mark := func(at time.Time) string { return "# kmemleak scan " + at.UTC().Format(time.RFC3339) + "\n" }
-	return &Probe{Name: filepath.Base(k.Path), Format: "kmemleak", Take: take, Mark: mark, Scans: true}, nil
+	return &Probe{Source: Source{Name: filepath.Base(k.Path), Kernel: true}, Format: "kmemleak", Take: take, Mark: mark, Scans: true}, nil
 }
 
 // Clear has the kernel forget its suspects: what is reported from now on is new.

@@ -14,8 +14,7 @@ import (
 // Probe is a source that shows what is live at this moment, and has to be asked again
 // and again.
 type Probe struct {
-	// Name of the source.
-	Name string
+	Source
 	// Format is what ingest calls its text, "" to find out.
 	Format string
 	// Take returns a copy of what the source shows. [ErrGone] says that there will

@@ -206,7 +206,7 @@ func hold() { held = append(held, make([]byte, 1<<20)) }
 func TestSeriesBadCopies(t *testing.T) {
 	copies := []string{"", "nonsense", "--1-- malloc(16) = 0x4A37040\n", "MemTotal: 1 kB\nAnonPages: x kB\n", "MemTotal: 5 kB\nAnonPages: 3 kB\n"}
 	n := 0
-	p := &Probe{Name: "test", Take: func(context.Context) ([]byte, error) {
+	p := &Probe{Source: Source{Name: "test"}, Take: func(context.Context) ([]byte, error) {
 		if n++; n > len(copies) {
 			return nil, ErrGone
 		}
@@ -236,7 +236,7 @@ func TestSeriesBadCopies(t *testing.T) {
 
 // The look that fails ends the series with its error.
 func TestLookFails(t *testing.T) {
-	s := Watch(context.Background(), &Probe{Name: "meminfo", Take: file("/proc/meminfo")}, quick())
+	s := Watch(context.Background(), &Probe{Source: Source{Name: "meminfo"}, Take: file("/proc/meminfo")}, quick())
 	s.Looked = func(*Gauge, Scan) error { return io.ErrClosedPipe }
 	if err := tokenize.NewLoader(s).Read(context.Background()); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("error %v", err)
@@ -248,7 +248,7 @@ func TestKeeper(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	at := time.Unix(1700000000, 5)
 	k := &Keeper{Dir: dir, MaxBytes: 200, MaxFiles: 2, Now: func() time.Time { at = at.Add(-time.Hour); return at }}
-	p := &Probe{Name: "pid 5", Mark: procTime}
+	p := &Probe{Source: Source{Name: "pid 5"}, Mark: procTime}
 	const copy = "0-1 ---p 0 00:00 0 [rollup]\nRss: 9 kB\nAnonymous: 7 kB\n"
 	for range 5 {
 		if err := k.Keep(p, []byte(copy)); err != nil {
@@ -271,7 +271,7 @@ func TestKeeper(t *testing.T) {
 		src.Close()
 	}
 	for range 4 {
-		if err := k.Keep(&Probe{Name: "http://h/heap"}, []byte("x")); err != nil {
+		if err := k.Keep(&Probe{Source: Source{Name: "http://h/heap"}}, []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,6 +37,8 @@ type Record struct {
 	Grown bool `json:"grown,omitempty"`
 	// Quiet is how many looks in a row there was nothing to tell.
 	Quiet int `json:"quiet,omitempty"`
+	// Linked is the key of the other half of the story that was told.
+	Linked string `json:"linked,omitempty"`
 	// Last is the latest alert.
 	Last *Alert `json:"last,omitempty"`
 }
