@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"path"
 	"time"
 
 	"leakformer/detect"
@@ -9,7 +10,9 @@ import (
 
 // Run is the summary of one run that was judged.
 type Run struct {
-	Log       string    `json:"log"`
+	Log string `json:"log"`
+	// Program that made the log, or the log's name where that is not known.
+	Program   string    `json:"program"`
 	Timestamp time.Time `json:"timestamp"`
 	Model     string    `json:"model"`
 	Threshold float64   `json:"threshold"`
@@ -49,17 +52,27 @@ func (c *Collector) Finding(f *detect.Finding) error {
 // Summary puts the run into the store.
 func (c *Collector) Summary(s *detect.Summary) error {
 	now := time.Now().UTC()
+	run := newRun(s, now)
 	findings := make([]Finding, 0, len(c.found))
 	for _, f := range c.found {
 		findings = append(findings, c.finding(f, s.Cut, now))
+		findings[len(findings)-1].Program = run.Program
 	}
 	c.found = nil
-	return c.Store.Put(context.Background(), newRun(s, now), findings)
+	return c.Store.Put(context.Background(), run, findings)
 }
 
 func newRun(s *detect.Summary, now time.Time) Run {
-	return Run{Log: s.Log, Timestamp: now, Model: s.Model, Threshold: s.Threshold, Events: s.Cut, Sites: s.Sites, Leaks: s.Leaks,
-		LeakedBytes: s.Leaked.Bytes, OutstandingBytes: s.Outstanding.Bytes, Warnings: append([]string{}, s.Warnings...)}
+	r := Run{Log: s.Log, Timestamp: now, Program: path.Base(s.Log), Model: s.Model, Threshold: s.Threshold, Events: s.Cut, Sites: s.Sites, Leaks: s.Leaks,
+		LeakedBlocks: s.Leaked.Blocks, LeakedBytes: s.Leaked.Bytes, OutstandingBlocks: s.Outstanding.Blocks, OutstandingBytes: s.Outstanding.Bytes,
+		FalseAlarms: s.FalseAlarms, ReferenceRuns: s.ReferenceRuns, Warnings: append([]string{}, s.Warnings...), Course: s.Course}
+	if s.Report != nil {
+		r.Class = s.Report.Class
+	}
+	if s.Run != nil {
+		r.Class, r.Program = s.Run.Class, cmp.Or(s.Run.Program, r.Program)
+	}
+	return r
 }
 
 func (c *Collector) finding(f *detect.Finding, cut int64, now time.Time) Finding {
@@ -67,14 +80,19 @@ func (c *Collector) finding(f *detect.Finding, cut int64, now time.Time) Finding
 	if f.Leak {
 		of = f.Leaked
 	}
+	loss := f.Run.Blocks[f.Blocks[0]].Loss
 	out := Finding{
-		ID: ID(f), Log: f.Log, Timestamp: now, Site: f.Site, StackTrace: []string{}, Probability: f.Probability, Leak: f.Leak,
-		SizeMB: float64(of.Bytes) / 1e6, Bytes: of.Bytes, Blocks: of.Blocks, Rate: f.Rate, First: f.First, Last: f.Last,
-		Why: f.Why, Attribution: f.Attribution, Course: newCourse(f, cut),
+		ID: ID(f), Log: f.Log, Program: cmp.Or(f.Run.Program, path.Base(f.Log)), Key: f.Key(), Timestamp: now, Site: f.Site, Probability: f.Probability, Leak: f.Leak,
+		SizeMB: float64(of.Bytes) / 1e6, Bytes: of.Bytes, Blocks: of.Blocks, Outstanding: f.Outstanding, Rate: f.Rate, First: f.First, Last: f.Last,
+		Lost: loss == ingest.Definite || loss == ingest.Indirect, Why: f.Why, Attribution: f.Attribution, Course: f.Course(cut), History: newHistory(f, cut),
+	}
+	if f.Group != nil {
+		out.Group = f.Group.Number
 	}
 	for _, fr := range f.Frames {
-		out.StackTrace = append(out.StackTrace, frameLine(fr.Function, fr.Module, fr.File, fr.Line, fr.Address))
+		out.Frames = append(out.Frames, newFrame(fr))
 	}
+	out.StackTrace = stackTrace(out.Frames)
 	out.Level = out.level(c.Level)
 	if c.Decided != nil && f.Leak {
 		out.Decision, out.Decidable = c.Decided(f)

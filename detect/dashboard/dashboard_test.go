@@ -343,8 +343,11 @@ func TestRead(t *testing.T) {
 	found, _ := store.List(context.Background(), dashboard.Query{})
 	runs, _ := store.Runs(context.Background())
 	if len(runs) != 1 || runs[0].Leaks != 1 || runs[0].LeakedBytes != 800 || len(found) != 2 || found[0].Site != "leak < main" || found[0].Bytes != 800 ||
-		found[0].First.Line != 10 || len(found[0].Attribution) == 0 || found[0].StackTrace[1] != "main in /bin/test" || found[0].ID == found[1].ID {
+		found[0].First.Line != 10 || found[0].Program != runs[0].Program || found[0].StackTrace[1] != "main in /bin/test" || found[0].ID == found[1].ID {
 		t.Errorf("%+v\n%+v", runs, found)
+	}
+	if whole, err := store.Get(context.Background(), found[0].ID); err != nil || len(whole.Attribution) == 0 {
+		t.Errorf("%+v, %v", whole, err)
 	}
 }
 

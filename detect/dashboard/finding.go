@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"leakformer/detect"
+	"leakformer/ingest"
 )
 
 // Finding is the verdict on one allocation site, as the page and the API tell it.
@@ -20,11 +21,18 @@ type Finding struct {
 	// ID is the same for the same site of the same log, whenever it is judged.
 	ID  string `json:"id"`
 	Log string `json:"log"`
+	// Program is what ran; Key is what the site is called in its other runs.
+	Program string         `json:"program"`
+	Key     detect.SiteKey `json:"key"`
+	// Program is the run's.
+	Program string `json:"program"`
 	// Timestamp is when the verdict was made.
 	Timestamp time.Time `json:"timestamp"`
 	Site      string    `json:"site"`
 	// StackTrace is the call stack, innermost first.
-	StackTrace  []string `json:"stack_trace"`
+	StackTrace []string `json:"stack_trace"`
+	// Frames is the same part by part.
+	Frames      []Frame  `json:"frames,omitempty"`
 	Level       string   `json:"level"`
 	Probability float64  `json:"probability"`
 	Leak        bool     `json:"leak"`
@@ -33,6 +41,12 @@ type Finding struct {
 	SizeMB float64 `json:"size_mb"`
 	Bytes  int64   `json:"bytes"`
 	Blocks int64   `json:"blocks"`
+	// Outstanding is all that is live at the site.
+	Outstanding ingest.Amount `json:"outstanding"`
+	// Lost: a leak checker found no pointer to it. Group is the same number for
+	// findings of a run that are likely one leak; 0 where that is not known.
+	Lost  bool `json:"lost"`
+	Group int  `json:"group"`
 	// Rate is how fast it grows; nil where there is too little to tell.
 	Rate *detect.Rate `json:"rate,omitempty"`
 	// First and Last are the births of the first and the last of the blocks.
@@ -44,8 +58,57 @@ type Finding struct {
 	// Decision is what somebody said of the finding; Decidable whether one can.
 	Decision  Decision `json:"decision"`
 	Decidable bool     `json:"decidable"`
-	// Course is nil where the log shows no events, or is not at hand.
-	Course *Course `json:"course,omitempty"`
+	// Course is the site's live bytes over the run, History what it allocated and
+	// freed; nil where the log does not show it, or is not at hand.
+	Course  *detect.Course `json:"course,omitempty"`
+	History *History       `json:"history,omitempty"`
+}
+
+// Frame is one call of a stack. What is not known is empty, 0 or "0x0".
+type Frame struct {
+	Function string `json:"function"`
+	Module   string `json:"module"`
+	File     string `json:"file"`
+	Line     int    `json:"line"`
+	Address  string `json:"address"`
+	Inlined  bool   `json:"inlined,omitempty"`
+}
+
+func newFrame(f ingest.Frame) Frame {
+	return Frame{f.Function, f.Module, f.File, f.Line, address(f.Address), f.Inlined}
+}
+
+func (f Frame) frame() ingest.Frame {
+	at, _ := strconv.ParseUint(f.Address, 0, 64) // what is no number is not known
+	return ingest.Frame{Function: f.Function, Module: f.Module, File: f.File, Line: f.Line, Address: at, Inlined: f.Inlined}
+}
+
+func address(a uint64) string { return "0x" + strconv.FormatUint(a, 16) }
+
+// String is the frame for people.
+func (f Frame) String() string {
+	s := f.Function
+	if s == "" {
+		s = f.Address
+	}
+	switch {
+	case f.File != "" && f.Line > 0:
+		return fmt.Sprintf("%s (%s:%d)", s, f.File, f.Line)
+	case f.File != "":
+		return s + " (" + f.File + ")"
+	case f.Module != "":
+		return s + " in " + f.Module
+	}
+	return s
+}
+
+// stackTrace is a call stack for people.
+func stackTrace(frames []Frame) []string {
+	lines := make([]string, len(frames))
+	for i, f := range frames {
+		lines[i] = f.String()
+	}
+	return lines
 }
 
 // Decision is what people say of a finding.
@@ -81,21 +144,4 @@ func (f *Finding) level(of Leveler) string {
 		return "NONE"
 	}
 	return of(float64(f.Bytes)*f.Probability, len(f.StackTrace))
-}
-
-// frameLine is a frame for people.
-func frameLine(function, module, file string, line int, address uint64) string {
-	s := function
-	if s == "" {
-		s = fmt.Sprintf("0x%x", address)
-	}
-	switch {
-	case file != "" && line > 0:
-		return fmt.Sprintf("%s (%s:%d)", s, file, line)
-	case file != "":
-		return s + " (" + file + ")"
-	case module != "":
-		return s + " in " + module
-	}
-	return s
 }

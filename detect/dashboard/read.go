@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 	"time"
 
 	"leakformer/detect"
+	"leakformer/ingest"
 )
 
 // maxLine bounds the length of a line: a finding with some ten million addresses.
@@ -41,7 +43,11 @@ func Read(ctx context.Context, name string, r io.Reader, store Store, level Leve
 		case last == "summary":
 			var s detect.Summary
 			if err = json.Unmarshal(lines.Bytes(), &s); err == nil {
-				err = store.Put(ctx, newRun(&s, now), findings)
+				run := newRun(&s, now)
+				for i := range findings {
+					findings[i].Program = run.Program
+				}
+				err = store.Put(ctx, run, findings)
 				findings = nil
 			}
 		default:
@@ -63,16 +69,14 @@ func Read(ctx context.Context, name string, r io.Reader, store Store, level Leve
 // readFinding reads the n-th finding of a run. Its place tells it apart: two sites may
 // look the same. The addresses, of which there may be millions, are passed over.
 func readFinding(text []byte, n int) (Finding, error) {
-	type amount struct{ Blocks, Bytes int64 }
 	var l struct {
-		Log, Site string
-		Frames    []struct {
-			Function, Module, File, Address string
-			Line                            int
-		}
+		Log, Site           string
+		Key                 detect.SiteKey
+		Frames              []Frame
 		Probability         float64
 		Leak                bool
-		Outstanding, Leaked amount
+		Outstanding, Leaked ingest.Amount
+		Group               int
 		First, Last         detect.Place
 		Rate                *detect.Rate
 		Why                 []string
@@ -88,14 +92,10 @@ func readFinding(text []byte, n int) (Finding, error) {
 	if l.Leak {
 		of = l.Leaked
 	}
-	f := Finding{
-		ID: id(l.Log, l.Site+"\x00"+strconv.Itoa(n)), Log: l.Log, Site: l.Site, StackTrace: []string{}, Probability: l.Probability, Leak: l.Leak,
-		SizeMB: float64(of.Bytes) / 1e6, Bytes: of.Bytes, Blocks: of.Blocks, Rate: l.Rate, First: l.First, Last: l.Last,
-		Why: append([]string{}, l.Why...), Attribution: l.Attribution,
-	}
-	for _, fr := range l.Frames {
-		address, _ := strconv.ParseUint(fr.Address, 0, 64) // what is no number is not known
-		f.StackTrace = append(f.StackTrace, frameLine(fr.Function, fr.Module, fr.File, fr.Line, address))
-	}
-	return f, nil
+	return Finding{
+		ID: id(l.Log, l.Site+"\x00"+strconv.Itoa(n)), Log: l.Log, Program: path.Base(l.Log), Key: l.Key, Site: l.Site,
+		Frames: l.Frames, StackTrace: stackTrace(l.Frames), Probability: l.Probability, Leak: l.Leak,
+		SizeMB: float64(of.Bytes) / 1e6, Bytes: of.Bytes, Blocks: of.Blocks, Outstanding: l.Outstanding, Group: l.Group,
+		Rate: l.Rate, First: l.First, Last: l.Last, Why: append([]string{}, l.Why...), Attribution: l.Attribution,
+	}, nil
 }
