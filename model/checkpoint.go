@@ -34,12 +34,14 @@ type Manifest struct {
 	BlockCalibration Calibration `json:"block_calibration"`
 	Threshold        float64     `json:"threshold"`
 	// Report is for sites of reports, which list suspects only, Series for those of
-	// snapshots, Blind for event logs with no clean run to compare with, and Ended for
-	// those that show a run after its teardown.
-	Report Judging `json:"report"`
-	Series Judging `json:"series"`
-	Blind  Judging `json:"blind"`
-	Ended  Judging `json:"ended"`
+	// snapshots, Blind for event logs with no clean run to compare with, BlindSeries
+	// for snapshots with none, and Ended for event logs that show a run after its
+	// teardown.
+	Report      Judging `json:"report"`
+	Series      Judging `json:"series"`
+	Blind       Judging `json:"blind"`
+	BlindSeries Judging `json:"blind_series,omitzero"`
+	Ended       Judging `json:"ended"`
 	// Seed, Steps, Threads and Optimiser repeat the training.
 	Seed      uint64 `json:"seed"`
 	Steps     int    `json:"steps"`
@@ -47,6 +49,8 @@ type Manifest struct {
 	Optimiser string `json:"optimiser"`
 	// Objectives are the weights of what was learned.
 	Objectives json.RawMessage `json:"objectives,omitempty"`
+	// Mix says as what runs were shown.
+	Mix json.RawMessage `json:"mix,omitempty"`
 	// Init is the id of the checkpoint that the training started from; "" for none.
 	Init string `json:"init,omitempty"`
 	// Data lists the logs that the model learned from, Before those that the models
@@ -66,6 +70,8 @@ type Judging struct {
 // Judging is the one for a kind of log, and for what it is compared with.
 func (m *Manifest) Judging(s *tokenize.Scene) Judging {
 	switch {
+	case s.IsSeries() && s.Reference.Runs() == 0 && m.BlindSeries != Judging{}:
+		return m.BlindSeries // older checkpoints have none
 	case s.IsSeries():
 		return m.Series
 	case s.IsReport():

@@ -27,6 +27,11 @@ func asSeries(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 	return out
 }
 
+// asBlindSeries is asSeries for a program of which no clean run is known.
+func asBlindSeries(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
+	return asSeries(rng, asBlind(rng, sc))
+}
+
 // looksUpTo draws when a run is looked at; the last time is at the cut.
 func looksUpTo(rng *rand.Rand, cut uint32) []uint32 {
 	n := 3 + rng.IntN(38)

@@ -40,6 +40,10 @@ type sample struct {
 	// others are the histories of the clean runs of the same program, without
 	// this run's own.
 	others []*tokenize.History
+	// altered are such histories for altered scenes; nil where there are none.
+	altered altered
+	// bare says that the run is shown without call stacks.
+	bare bool
 }
 
 // newLabelled puts a run's known leaks in the form that planted ones have: the
@@ -98,7 +102,7 @@ func withoutStacks(samples []*sample) []*sample {
 		var histories []*tokenize.History
 		labelled := 0
 		for _, s := range group {
-			bare := &sample{forgotten: s.forgotten}
+			bare := &sample{forgotten: s.forgotten, bare: true}
 			switch {
 			case s.planter == nil:
 				if labelled++; labelled%bareEvery != 1 {

@@ -8,6 +8,7 @@ package train
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -40,6 +41,8 @@ type Config struct {
 	NextEvery int
 	// Objectives weighs what is learned; the zero value: DefaultObjectives.
 	Objectives Objectives
+	// Mix says as what the runs are shown; the zero value: DefaultMix.
+	Mix Mix
 	// Resume goes on from a saved state of a training with the same
 	// configuration and data.
 	Resume *State
@@ -78,7 +81,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Objectives == (Objectives{}) {
 		c.Objectives = DefaultObjectives
 	}
-	return c, c.Objectives.Validate()
+	if c.Mix == (Mix{}) {
+		c.Mix = DefaultMix
+	}
+	return c, errors.Join(c.Objectives.Validate(), c.Mix.Validate())
 }
 
 // State is a training between two steps.
@@ -133,9 +139,9 @@ type Result struct {
 	Calibration, BlockCalibration Calibration
 	Threshold                     float64
 	// Report is for logs that list only what a leak checker suspects, Series for
-	// snapshots, Blind where there is no clean run to compare with, and Ended after
-	// a run's teardown.
-	Report, Series, Blind, Ended Judging
+	// snapshots, Blind where there is no clean run to compare with, BlindSeries for
+	// both, and Ended after a run's teardown.
+	Report, Series, Blind, BlindSeries, Ended Judging
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them
@@ -182,7 +188,7 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	for _, c := range []struct {
 		as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene
 		to *Judging
-	}{{asReport, &res.Report}, {asSeries, &res.Series}, {asBlind, &res.Blind}, {asEnded, &res.Ended}} {
+	}{{asReport, &res.Report}, {asSeries, &res.Series}, {asBlind, &res.Blind}, {asBlindSeries, &res.BlindSeries}, {asEnded, &res.Ended}} {
 		if *c.to, err = newExam(sp.valid, cfg.Seed, c.as).judging(learner, cfg.BatchSize); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -20,6 +21,9 @@ type sampler struct {
 
 func newSampler(samples []*sample, cfg Config) *sampler {
 	s := &sampler{samples, make([]*tokenize.Lifetimes, len(samples)), cfg, plants}
+	if cfg.Mix.AlteredEvery > 0 {
+		prepareAltered(samples, cfg.Seed)
+	}
 	for i, l := range samples {
 		if cfg.Objectives.Lifetimes > 0 {
 			s.lifetimes[i] = tokenize.NewLifetimes(l.run)
@@ -56,13 +60,8 @@ func (s *sampler) pool(k int) []*Batch {
 		sc, lifetimes := s.samples[which].scene(rng, s.plants), s.lifetimes[which]
 		if causal {
 			sc.Forgotten = nil
-		}
-		switch {
-		case causal:
-		case rng.IntN(10) == 0:
-			sc, lifetimes = asReport(rng, sc), nil // a report tells of no lifetime
-		case rng.IntN(10) == 0:
-			sc, lifetimes = asSeries(rng, sc), nil
+		} else if shown := s.cfg.Mix.show(rng, s.samples[which], sc); shown != sc {
+			sc, lifetimes = shown, nil // those are of the run as it is
 		}
 		for _, e := range draw(rng, sc, perScene, lifetimes) {
 			if !causal || e.hasNext() {
@@ -82,6 +81,47 @@ func (s *sampler) pool(k int) []*Batch {
 	}
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
+}
+
+// Mix says as what scenes are shown beside as logs of events: each number is one scene
+// in so many, of those that the ones before have left. The zero value is DefaultMix.
+type Mix struct {
+	// ReportEvery is for reports of a leak checker, SeriesEvery for snapshots of what
+	// was live, AlteredEvery for logs as other tools would have written them; 0: none.
+	ReportEvery  int `json:"reports"`
+	SeriesEvery  int `json:"series"`
+	AlteredEvery int `json:"altered"`
+	// BlindSeries takes the clean runs away from one series in so many; 0: from none
+	// but those that have none anyhow.
+	BlindSeries int `json:"blind_series"`
+}
+
+// DefaultMix is that of a training that is given none.
+var DefaultMix = Mix{ReportEvery: 10, SeriesEvery: 10}
+
+// Validate says what is wrong with a mix.
+func (m Mix) Validate() error {
+	if min(m.ReportEvery, m.SeriesEvery, m.AlteredEvery, m.BlindSeries) < 0 {
+		return fmt.Errorf("one scene in %d, %d, %d, %d: none of these may be negative", m.ReportEvery, m.SeriesEvery, m.AlteredEvery, m.BlindSeries)
+	}
+	return nil
+}
+
+// show draws as what a scene of a sample is shown.
+func (m Mix) show(rng *rand.Rand, s *sample, sc *tokenize.Scene) *tokenize.Scene {
+	one := func(in int) bool { return in > 0 && rng.IntN(in) == 0 }
+	switch {
+	case one(m.ReportEvery):
+		return asReport(rng, sc)
+	case one(m.SeriesEvery):
+		if one(m.BlindSeries) {
+			sc.Reference = nil
+		}
+		return asSeries(rng, sc)
+	case one(m.AlteredEvery):
+		return s.alter(rng, sc)
+	}
+	return sc
 }
 
 // NewBatch lays sequences out side by side, without targets.

@@ -60,6 +60,9 @@ func (sh *shell) modelInfo(c *cli.Context) error {
 	fmt.Fprintf(w, "remembers\tclean runs of %d programs\n", len(ckpt.Histories))
 	fmt.Fprintf(w, "threshold\t%.3f; %.3f after a teardown, %.3f with no clean run known, %.3f for snapshots, %.3f for reports\n",
 		m.Threshold, m.Ended.Threshold, m.Blind.Threshold, m.Series.Threshold, m.Report.Threshold)
+	if m.BlindSeries != (model.Judging{}) {
+		fmt.Fprintf(w, "\t%.3f for snapshots with no clean run known\n", m.BlindSeries.Threshold)
+	}
 	fmt.Fprintf(w, "held-out runs\t%s\n", m.Validation)
 	if err := w.Flush(); err != nil || path != model.DefaultName && path != "" {
 		return err

@@ -49,6 +49,7 @@ func (sh *shell) train() *cli.Command {
 			&cli.IntFlag{Name: "batch", Usage: "sequences in a step (default: train's own)"},
 			&cli.Float64Flag{Name: "rate", Usage: "highest learning rate (default: train's own)"},
 			&cli.StringFlag{Name: "objectives", Usage: "`WEIGHTS` of leaks, survival and lifetimes in what is learned, as in 1,1,0.1 (default: train's own)"},
+			&cli.StringFlag{Name: "mix", Usage: "one scene in so many that is shown as a `REPORT,SERIES,ALTERED,BLIND`: as a report, as snapshots, as another tool's log, and of the snapshots one in so many without clean runs; 0 is none (default: train's own)"},
 			&cli.StringFlag{Name: "optimiser", Value: string(torch.AdamW), Usage: "adamw or sgd"},
 			&cli.IntFlag{Name: "dim", Usage: "width of the network (default: 64)"},
 			&cli.IntFlag{Name: "layers", Usage: "of the network (default: 3)"},
@@ -212,6 +213,9 @@ func (t *training) start(c *cli.Context) error {
 	if t.cfg.Objectives, err = objectives(c.String("objectives")); err != nil {
 		return err
 	}
+	if t.cfg.Mix, err = mix(c.String("mix")); err != nil {
+		return err
+	}
 	from, err := t.initial(c)
 	if err != nil {
 		return err
@@ -236,8 +240,31 @@ func (t *training) start(c *cli.Context) error {
 	}
 	t.manifest.Made, t.manifest.Architecture = "leakformer "+version(), net.Config()
 	t.manifest.Seed, t.manifest.Threads, t.manifest.Optimiser = t.cfg.Seed, opts.Threads, string(opts.Optimiser)
-	t.manifest.Objectives, err = json.Marshal(t.cfg.Objectives)
+	if t.manifest.Objectives, err = json.Marshal(t.cfg.Objectives); err != nil {
+		return err
+	}
+	t.manifest.Mix, err = json.Marshal(t.cfg.Mix)
 	return err
+}
+
+// mix reads the numbers of a flag; none are the default ones.
+func mix(text string) (m train.Mix, err error) {
+	if text == "" {
+		return train.DefaultMix, nil
+	}
+	numbers := strings.Split(text, ",")
+	if len(numbers) != 4 {
+		return m, usagef("train: --mix %s: want four numbers, for reports, series, altered logs and blind series, as in 10,10,3,2", text)
+	}
+	for i, n := range []*int{&m.ReportEvery, &m.SeriesEvery, &m.AlteredEvery, &m.BlindSeries} {
+		if *n, err = strconv.Atoi(numbers[i]); err != nil {
+			return m, usagef("train: --mix %s: %q is not a number", text, numbers[i])
+		}
+	}
+	if err := m.Validate(); err != nil {
+		return m, usagef("train: --mix %s: %v", text, err)
+	}
+	return m, nil
 }
 
 // objectives reads the weights of a flag; none are the default ones.
@@ -333,13 +360,17 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 	judging := func(j train.Judging) model.Judging {
 		return model.Judging{Calibration: model.Calibration(j.Calibration), Threshold: j.Threshold}
 	}
-	m.Report, m.Series, m.Blind, m.Ended = judging(res.Report), judging(res.Series), judging(res.Blind), judging(res.Ended)
+	m.Report, m.Series, m.Ended = judging(res.Report), judging(res.Series), judging(res.Ended)
+	m.Blind, m.BlindSeries = judging(res.Blind), judging(res.BlindSeries)
 	if t.from != nil && !t.labelled {
 		// Planted leaks say how to rank; where real ones set the thresholds, they stand.
 		from := &t.from.Manifest
 		m.Threshold = from.Threshold
 		m.Report.Threshold, m.Series.Threshold = from.Report.Threshold, from.Series.Threshold
 		m.Blind.Threshold, m.Ended.Threshold = from.Blind.Threshold, from.Ended.Threshold
+		if from.BlindSeries != (model.Judging{}) {
+			m.BlindSeries.Threshold = from.BlindSeries.Threshold
+		}
 	}
 	var err error
 	if m.Validation, err = json.Marshal(res.Best); err != nil {
@@ -403,7 +434,7 @@ func (t *training) statePath() string { return t.out + ".state" }
 // settings names everything that the result depends on.
 func (t *training) settings() string {
 	m := t.manifest
-	text, _ := json.Marshal([]any{m.Made, m.Architecture, m.Init, m.Seed, m.Optimiser, m.Objectives, m.Data, t.cfg.Steps, t.cfg.BatchSize, t.cfg.Rate, tokenize.VocabHash})
+	text, _ := json.Marshal([]any{m.Made, m.Architecture, m.Init, m.Seed, m.Optimiser, m.Objectives, m.Mix, m.Data, t.cfg.Steps, t.cfg.BatchSize, t.cfg.Rate, tokenize.VocabHash})
 	return string(text)
 }
 
