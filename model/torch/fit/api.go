@@ -49,11 +49,14 @@ func detach(ctx context.Context, dir string, torch *libtorch) error {
 
 // writeLoader writes lib.go and the jumps for the shared object in dir.
 func writeLoader(ctx context.Context, dir string, torch *libtorch) error {
-	early, err := torch.early(ctx)
+	early, unused, err := torch.early(ctx)
 	if err != nil {
 		return err
 	}
-	lib, err := libGo(torch.Version, early)
+	if err := writeEmpty(ctx, filepath.Join(dir, "unused"), torch, unused); err != nil {
+		return err
+	}
+	lib, err := libGo(torch.Version, early, unused)
 	if err != nil {
 		return err
 	}
@@ -71,13 +74,30 @@ func writeLoader(ctx context.Context, dir string, torch *libtorch) error {
 	return os.WriteFile(filepath.Join(dir, "trampolines.S"), jumps.Bytes(), 0o644)
 }
 
+// writeEmpty makes libraries of these names in dir that have nothing in them.
+func writeEmpty(ctx context.Context, dir string, torch *libtorch, names []string) error {
+	if err := os.RemoveAll(dir); err != nil || len(names) == 0 {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range names {
+		cmd := torch.compiler(ctx, "-shared", "-nostdlib", "-s", "-Wl,-soname,"+name, "-o", filepath.Join(dir, name), "-x", "c++", os.DevNull)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("linking an empty %s: %w\n%s", name, err, excerpt(out))
+		}
+	}
+	return nil
+}
+
 // libGo is the source of libtch/lib.go.
-func libGo(version string, early []string) ([]byte, error) {
+func libGo(version string, early, unused []string) ([]byte, error) {
 	var text bytes.Buffer
 	if err := libTemplate.Execute(&text, struct {
-		Version string
-		Early   []string
-	}{version, early}); err != nil {
+		Version       string
+		Early, Unused []string
+	}{version, early, unused}); err != nil {
 		return nil, err
 	}
 	return format.Source(text.Bytes())

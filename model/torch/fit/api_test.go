@@ -93,12 +93,57 @@ func TestEarly(t *testing.T) {
 	if err != nil {
 		t.Skip("the system has no libtorch: ", err)
 	}
-	early, err := torch.early(t.Context())
+	early, unused, err := torch.early(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	base := slices.IndexFunc(early, func(name string) bool { return strings.HasPrefix(name, "libc10.so") })
 	if last := early[len(early)-1]; base < 0 || !strings.HasPrefix(last, mainLibrary) {
 		t.Errorf("%v: want libc10 among them and %s last", early, mainLibrary)
+	}
+	for _, name := range unused {
+		if slices.Contains(early, name) {
+			t.Errorf("%s is both loaded and not", name)
+		}
+	}
+}
+
+// TestUnused looks at a library that needs three and uses one of them, which needs
+// the second.
+func TestUnused(t *testing.T) {
+	torch, err := findLibtorch(t.Context(), fakeTorch(t), "g++")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := func(name, code string, needs ...string) *object {
+		t.Helper()
+		args := []string{"-shared", "-fPIC", "-o", filepath.Join(torch.Lib, name), "-Wl,--no-as-needed,-soname," + name, "-L" + torch.Lib, "-x", "c++", "-"}
+		for _, need := range needs {
+			args = append(args, "-l:"+need)
+		}
+		cmd := exec.Command("g++", args...)
+		cmd.Stdin = strings.NewReader(code)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		o, err := readObject(filepath.Join(torch.Lib, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	link("liba.so", "int a;")
+	link("libb.so", "int b;", "liba.so")
+	link("libc.so", "int c;", "liba.so")
+	main := link("libmain.so", "extern int b; int main_b() { return b; }", "liba.so", "libb.so", "libc.so")
+	unused := torch.unused(t.Context(), main)
+	if !slices.Equal(unused, []string{"libc.so"}) {
+		t.Errorf("unused: %v", unused)
+	}
+	if err := writeEmpty(t.Context(), filepath.Join(torch.Lib, "unused"), torch, unused); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := readObject(filepath.Join(torch.Lib, "unused", "libc.so")); err != nil || o.name != "libc.so" || len(o.needs)+len(o.defines) > 0 {
+		t.Errorf("%+v, %v: want an empty library of the same name", o, err)
 	}
 }

@@ -12,7 +12,8 @@
 //     this libtorch has no counterpart for by one that reports so, until it compiles;
 //  3. make a shared object of it, and write libtch/lib.go, which brings it along and
 //     loads it and libtorch when asked to: programs that use libtch are not linked
-//     with libtorch, which takes a third of a second to load;
+//     with libtorch, which takes a good part of a second to load. Libraries that a
+//     distribution linked libtorch with, and of which it uses nothing, are not loaded;
 //  4. write go.work, which replaces gotch by that copy.
 //
 // Both .gotch/ and go.work are ignored by git. Afterwards plain go build and go

@@ -134,23 +134,61 @@ func (t *libtorch) library(ctx context.Context, name string) (string, error) {
 // early are the libraries to load before the wrapper: the needs of the main library,
 // last first, as each mostly needs some of those after it, and the library itself. An
 // archive has few needs, which lie beside it where the loader finds them only for it.
-func (t *libtorch) early(ctx context.Context) ([]string, error) {
+// Of the needs in unused nothing is used: see [libtorch.unused].
+func (t *libtorch) early(ctx context.Context) (early, unused []string, err error) {
 	path, err := t.library(ctx, mainLibrary)
 	if err != nil || t.Lib != "" {
-		return []string{path}, err
+		return []string{path}, nil, err
 	}
-	f, err := elf.Open(path)
+	main, err := readObject(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, nil, err
 	}
-	defer f.Close()
-	needs, err := f.ImportedLibraries()
+	slices.Reverse(main.needs)
+	unused = t.unused(ctx, main)
+	used := slices.DeleteFunc(main.needs, func(name string) bool { return slices.Contains(unused, name) })
+	return append(used, main.name), unused, nil
+}
+
+// unused are the direct needs of main that neither it uses anything of nor anything
+// that it uses needs. Debian's libtorch is linked with all of OpenCV and FFmpeg, which
+// bring 220 libraries along, and uses nothing of them: a third of the time to load it.
+func (t *libtorch) unused(ctx context.Context, main *object) []string {
+	needed := map[string]bool{}
+	var need func(o *object)
+	need = func(o *object) {
+		for _, name := range o.needs {
+			if !needed[name] {
+				needed[name] = true
+				if o := t.need(ctx, name); o != nil {
+					need(o)
+				}
+			}
+		}
+	}
+	for _, name := range main.needs {
+		o := t.need(ctx, name)
+		if o == nil || slices.ContainsFunc(o.defines, func(symbol string) bool { return main.uses[symbol] }) {
+			needed[name] = true
+			if o != nil {
+				need(o)
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(main.needs), func(name string) bool { return needed[name] })
+}
+
+// need is the library called name; nil where it cannot be read, and is to be loaded then.
+func (t *libtorch) need(ctx context.Context, name string) *object {
+	path, err := t.library(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the needs of %s: %w", path, err)
+		return nil
 	}
-	slices.Reverse(needs)
-	name, err := f.DynString(elf.DT_SONAME)
-	return append(needs, name...), err
+	o, err := readObject(path)
+	if err != nil {
+		return nil
+	}
+	return o
 }
 
 // oldABI says whether the shared library at path exports functions of the C++11

@@ -24,7 +24,7 @@ const (
 	folder = ".gotch" // the adapted copy, in the project's root
 	stamp  = "fit.json"
 	// tool is raised by hand when fit would write something else than before.
-	tool = 2
+	tool = 3
 )
 
 func main() {
