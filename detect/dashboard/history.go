@@ -1,78 +1,75 @@
 package dashboard
 
-import (
-	"slices"
+import "time"
 
-	"leakformer/detect"
-	"leakformer/ingest"
-)
-
-// History is the blocks of a site in order of birth: what it allocated and freed.
+// History is what was seen and told over time, the oldest first.
 type History struct {
-	// Blocks and Freed count all of them, of which Shown has at most 60.
-	Blocks int    `json:"blocks"`
-	Freed  int    `json:"freed"`
-	Shown  []Life `json:"shown"`
+	Snapshots []Snapshot `json:"snapshots"`
+	Alerts    []Alert    `json:"alerts"`
 }
 
-// Life is that of one block.
-type Life struct {
-	Born detect.Place `json:"born"`
-	// Died is when it was freed, without the line; nil while it is outstanding.
-	Died    *detect.Place `json:"died,omitempty"`
-	Size    int64         `json:"size"`
-	Address string        `json:"address"`
-	Leaked  bool          `json:"leaked"`
+// Snapshot is the live bytes of a log, or of one of its sites, at a time.
+type Snapshot struct {
+	Log string `json:"log"`
+	// ID is the finding's; "" where the snapshot is of the whole log.
+	ID string `json:"id,omitempty"`
+	// Timestamp by the machine's clock, in milliseconds.
+	Timestamp time.Time `json:"timestamp"`
+	// Live is all bytes, Leaked those judged leaked.
+	Live   int64 `json:"live"`
+	Leaked int64 `json:"leaked"`
 }
 
-// shownLives is how many blocks a history shows of those that are meant, and as many
-// of the others.
-const shownLives = 30
-
-// newHistory is nil for logs that do not show events.
-func newHistory(f *detect.Finding, cut int64) *History {
-	run := f.Run
-	if run.Class != ingest.Events {
-		return nil
-	}
-	h := &History{}
-	meant := map[int32]bool{}
-	for _, i := range f.Blocks {
-		meant[i] = true
-	}
-	var others []int32
-	for _, i := range run.BySite[run.Blocks[f.Blocks[0]].Site] {
-		if b := &run.Blocks[i]; int64(b.Born) < cut {
-			h.Blocks++
-			if int64(b.Died) < cut {
-				h.Freed++
-			}
-			if !meant[i] {
-				others = append(others, i)
-			}
-		}
-	}
-	shown := append(some(f.Blocks, shownLives), some(others, shownLives)...)
-	slices.Sort(shown)
-	for _, i := range shown {
-		b := &run.Blocks[i]
-		l := Life{Born: detect.Place{Event: b.Born, Line: b.Line, Time: run.Time(b.Born)}, Size: b.Size, Address: address(b.Addr), Leaked: f.Leak && meant[i]}
-		if int64(b.Died) < cut {
-			l.Died = &detect.Place{Event: b.Died, Time: run.Time(b.Died)}
-		}
-		h.Shown = append(h.Shown, l)
-	}
-	return h
+// Alert is a message about a site that was sent to somebody.
+type Alert struct {
+	// ID is of no other alert.
+	ID        string    `json:"id"`
+	Timestamp time.Time `json:"timestamp"`
+	Level     string    `json:"level"`
+	// Resolved: the site is no longer suspected.
+	Resolved bool   `json:"resolved"`
+	Log      string `json:"log"`
+	// Finding is the ID of the finding that it is about.
+	Finding     string   `json:"finding"`
+	Site        string   `json:"site"`
+	StackTrace  []string `json:"stack_trace"`
+	SizeMB      float64  `json:"size_mb"`
+	Bytes       int64    `json:"bytes"`
+	Probability *float64 `json:"probability,omitempty"`
+	FiredBy     []string `json:"fired_by"`
+	Message     string   `json:"message"`
 }
 
-// some is at most n of the blocks: the first, the last, and others evenly between.
-func some(blocks []int32, n int) []int32 {
-	if len(blocks) <= n {
-		return slices.Clone(blocks)
+// Window chooses from the history. The zero value chooses all alerts, and no snapshots.
+type Window struct {
+	// Log has to be equal, for alerts where it is not ""; ID is that of the finding
+	// whose snapshots are meant, "" for those of the whole log.
+	Log, ID string
+	// Since and Until bound the time, where they are not zero: from Since on, and
+	// before Until.
+	Since, Until time.Time
+	// Points is how many snapshots are returned at most, 0: all; Limit the same of
+	// alerts, the latest.
+	Points, Limit int
+}
+
+func (w Window) holds(t time.Time) bool {
+	return (w.Since.IsZero() || !t.Before(w.Since)) && (w.Until.IsZero() || t.Before(w.Until))
+}
+
+func (w Window) means(a *Alert) bool {
+	return (w.Log == "" || a.Log == w.Log) && (w.ID == "" || a.Finding == w.ID) && w.holds(a.Timestamp)
+}
+
+// thin leaves at most so many snapshots as are wanted: the first, the last, and others
+// evenly between.
+func (w Window) thin(s []Snapshot) []Snapshot {
+	if w.Points < 2 || len(s) <= w.Points {
+		return s
 	}
-	out := make([]int32, n)
+	out := make([]Snapshot, w.Points)
 	for i := range out {
-		out[i] = blocks[i*(len(blocks)-1)/(n-1)]
+		out[i] = s[i*(len(s)-1)/(w.Points-1)]
 	}
 	return out
 }
