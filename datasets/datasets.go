@@ -24,7 +24,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"leakformer/atomicfile"
 )
 
 // Class says whether a run has leaks of ours in it.
@@ -69,37 +70,9 @@ func lineOf(data []byte, d *json.Decoder, err error) int {
 
 // writeJSON writes v atomically, one line per element of its long lists.
 func writeJSON(path string, v any) error {
-	return writeFile(path, func(w io.Writer) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", " ")
 		return e.Encode(v)
 	})
-}
-
-// writeFile writes a file aside, syncs it and renames it into place: a reader
-// sees the old contents or the new ones, and never a part.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err = write(f); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"leakformer/atomicfile"
 	"leakformer/ingest"
 	"leakformer/ingest/columnar"
 )
@@ -54,7 +55,7 @@ func (c *collector) one(ctx context.Context, class Class, seed uint64, log strin
 
 // strip writes the log without marks to the file plain, compressed.
 func (c *collector) strip(plain, raw string, class Class, ctl *control) (s *stripped, err error) {
-	err = writeFile(plain, func(w io.Writer) error {
+	err = atomicfile.Write(plain, func(w io.Writer) error {
 		if s, err = c.stripTo(w, raw, ctl); err != nil {
 			return err
 		}
@@ -101,7 +102,7 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer f.Close()
-	return writeFile(to, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
+	return atomicfile.Write(to, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
 }
 
 // A run whose workload is cut down to [Config.Events] may have this many times as

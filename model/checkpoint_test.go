@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -107,28 +106,6 @@ func rezip(t *testing.T, c *Checkpoint) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-// A failed write leaves the old model as it was, and nothing beside it.
-func TestCheckpointWriteIsWhole(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "m.lfm")
-	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := WriteFile(filepath.Join(dir, "none", "m.lfm"), []byte("new")); err == nil {
-		t.Error("a file in a folder that is not there was written")
-	}
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := WriteFile(filepath.Join(dir, "folder"), []byte("new")); err == nil {
-		t.Error("a folder was overwritten")
-	}
-	entries, _ := os.ReadDir(dir)
-	if got, _ := os.ReadFile(path); string(got) != "old" || len(entries) != 2 {
-		t.Errorf("the old file holds %q, %d entries beside it", got, len(entries)-1)
-	}
 }
 
 func FuzzDecode(f *testing.F) {

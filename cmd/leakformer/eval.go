@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/atomicfile"
 	"leakformer/datasets"
 	"leakformer/detect"
 	"leakformer/eval"
@@ -132,11 +132,8 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	page := c.String("html")
 	rows := res.Rows(eval.TableConfig{Programs: programs || page != "", Curves: page != "" || c.String("format") == "json", Seed: c.Uint64("seed")})
 	if page != "" {
-		var b bytes.Buffer
-		if err := eval.WriteHTML(&b, "leakformer eval: "+strings.Join(c.StringSlice("labels"), ", "), rows); err != nil {
-			return err
-		}
-		if err := model.WriteFile(page, b.Bytes()); err != nil {
+		title := "leakformer eval: " + strings.Join(c.StringSlice("labels"), ", ")
+		if err := atomicfile.Write(page, func(w io.Writer) error { return eval.WriteHTML(w, title, rows) }); err != nil {
 			return err
 		}
 	}

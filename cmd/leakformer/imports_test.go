@@ -17,11 +17,12 @@ const module = "leakformer/"
 // allowed lists what each folder may import beside the standard library: our own
 // packages by folder, others by the beginning of their path.
 var allowed = map[string][]string{
+	"atomicfile":          {},
 	"ingest":              {"github.com/klauspost/compress", "github.com/ulikunitz/xz", "github.com/ianlancetaylor/demangle", "github.com/google/pprof/profile"},
-	"ingest/columnar":     {"ingest", "github.com/apache/arrow/go/v15"},
+	"ingest/columnar":     {"atomicfile", "ingest", "github.com/apache/arrow/go/v15"},
 	"ingest/ingesttest":   {"ingest"},
 	"tokenize":            {"ingest", "github.com/apache/arrow/go/v15"},
-	"model":               {"tokenize", "gonum.org/v1/gonum"},
+	"model":               {"atomicfile", "tokenize", "gonum.org/v1/gonum"},
 	"model/torch":         {"model", "tokenize", "train", "github.com/sugarme/gotch/libtch"},
 	"model/torch/fit":     {},
 	"train":               {"ingest", "tokenize"},
@@ -31,7 +32,7 @@ var allowed = map[string][]string{
 	"detect/dashboard":    {"detect"},
 	"detect/detecttest":   {"ingest", "tokenize"},
 	"eval":                {"detect", "datasets", "ingest", "tokenize", "gonum.org/v1/gonum"},
-	"datasets":            {"ingest", "ingest/columnar", "github.com/apache/arrow/go/v15", "github.com/klauspost/compress"},
+	"datasets":            {"atomicfile", "ingest", "ingest/columnar", "github.com/apache/arrow/go/v15", "github.com/klauspost/compress"},
 	"datasets/kernel":     {"datasets", "ingest", "github.com/klauspost/compress"},
 	"datasets/kernel/lab": {"datasets", "datasets/kernel"},
 	"cmd/leakformer":      nil, // everything

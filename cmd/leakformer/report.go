@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/atomicfile"
 	"leakformer/detect/report"
-	"leakformer/model"
 )
 
 func (sh *shell) report() *cli.Command {
@@ -40,7 +41,7 @@ func (sh *shell) reportAction(c *cli.Context) error {
 	out := c.String("output")
 	if out == "-" {
 		_, err = page.WriteTo(sh.stdout)
-	} else if err = model.WriteFile(out, page.Bytes()); err == nil {
+	} else if err = atomicfile.Write(out, func(w io.Writer) error { _, err := page.WriteTo(w); return err }); err == nil {
 		_, err = fmt.Fprintf(sh.stdout, "%s: leaks at %d sites in %d runs\n", out, s.leaks, s.runs)
 	}
 	return errors.Join(err, verdict)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -14,10 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/atomicfile"
 	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/detect"
 	"leakformer/ingest"
-	"leakformer/model"
 	"leakformer/tokenize"
 )
 
@@ -264,11 +263,7 @@ func (s *scoring) judge(ctx context.Context, run *tokenize.Run, handler detect.H
 	if path == "" {
 		return nil
 	}
-	var svg bytes.Buffer
-	if err := findings.Draw(&svg); err != nil {
-		return err
-	}
-	return model.WriteFile(numbered(path, s.runs), svg.Bytes())
+	return atomicfile.Write(numbered(path, s.runs), findings.Draw)
 }
 
 // numbered puts the number n, from 2 on, before the extension of a file name.

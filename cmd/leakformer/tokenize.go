@@ -3,11 +3,12 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/atomicfile"
 	"leakformer/detect"
-	"leakformer/model"
 	"leakformer/tokenize"
 )
 
@@ -70,7 +71,7 @@ func (sh *shell) tokenizeAction(c *cli.Context) error {
 	case path == "":
 		path = log + ".tokens" + arrowSuffix
 	}
-	if err := model.WriteFile(path, out.Bytes()); err != nil {
+	if err := atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(out.Bytes()); return err }); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(sh.stdout, "%s: %d sequences, %d bytes\n", path, n, out.Len())

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/atomicfile"
 	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/datasets"
 	"leakformer/eval"
@@ -329,11 +331,7 @@ func (t *training) draw(res *train.Result) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.metrics, err)
 	}
-	var svg bytes.Buffer
-	if err := plot.Training(&svg, steps, res.Curve, res.Threshold); err != nil {
-		return err
-	}
-	return model.WriteFile(t.plot, svg.Bytes())
+	return atomicfile.Write(t.plot, func(w io.Writer) error { return plot.Training(w, steps, res.Curve, res.Threshold) })
 }
 
 // describe lists the data in the manifest.
@@ -439,11 +437,7 @@ func (t *training) settings() string {
 }
 
 func (t *training) save(s *train.State) error {
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(savedState{t.settings(), *s}); err != nil {
-		return err
-	}
-	return model.WriteFile(t.statePath(), b.Bytes())
+	return atomicfile.Write(t.statePath(), func(w io.Writer) error { return gob.NewEncoder(w).Encode(savedState{t.settings(), *s}) })
 }
 
 // saved reads the state of the training that was stopped.

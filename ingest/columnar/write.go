@@ -2,17 +2,14 @@ package columnar
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
+	"leakformer/atomicfile"
 	"leakformer/ingest"
 )
 
@@ -39,86 +36,18 @@ func (o Options) rows() (int, error) {
 	return o.BatchRows, nil
 }
 
-// Write reads src to its end and stores it as a run at path. The file appears
-// there whole or not at all: it is written beside path, synced and renamed, and
-// after an error what was at path is still there. (A path that exists and is no
-// regular file, such as /dev/stdout, is written to directly.)
+// Write reads src to its end and stores it as a run at path, which appears there
+// whole or not at all: see [atomicfile.Write].
 //
 // Records that src could not understand (*ingest.SyntaxError) are passed over;
 // the report counts them. The caller closes src.
-func Write(ctx context.Context, path string, src ingest.Source, opts Options) (err error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // replace what a link points to, not the link
-	}
-	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
-		return writeDirect(ctx, path, src, opts)
-	}
-	f, err := createBeside(path)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
+func Write(ctx context.Context, path string, src ingest.Source, opts Options) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		if err := Encode(ctx, w, src, opts); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
 		}
-	}()
-	if err := Encode(ctx, f, src, opts); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	syncDir(filepath.Dir(path))
-	return nil
-}
-
-func writeDirect(ctx context.Context, path string, src ingest.Source, opts Options) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	if err := Encode(ctx, f, src, opts); err != nil {
-		f.Close()
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return f.Close()
-}
-
-// createBeside makes a temporary file in the folder of path, with the rights that
-// the file at path has or, where there is none, that a new file gets.
-// (os.CreateTemp would make it unreadable for others.)
-func createBeside(path string) (*os.File, error) {
-	dir, base := filepath.Split(path)
-	for {
-		name := filepath.Join(dir, "."+base+"."+rand.Text()[:8]+".tmp")
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if st, err := os.Stat(path); err == nil {
-			f.Chmod(st.Mode().Perm()) // a courtesy: the run is good without
-		}
-		return f, nil
-	}
-}
-
-// syncDir makes a rename last through a power cut, where the file system can. The
-// run is whole either way.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		d.Sync()
-		d.Close()
-	}
+		return nil
+	})
 }
 
 // Encode reads src to its end and writes it as a run to w, which need not seek.
