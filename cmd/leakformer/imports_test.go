@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"detect":              {"ingest", "tokenize"},
 	"detect/report":       {"detect", "ingest", "tokenize", "github.com/google/pprof/profile"},
 	"detect/monitor":      {"detect", "ingest", "tokenize"},
-	"detect/dashboard":    {"detect"},
+	"detect/dashboard":    {"detect", "detect/report", "ingest", "tokenize"},
 	"detect/detecttest":   {"ingest", "tokenize"},
 	"eval":                {"detect", "datasets", "ingest", "tokenize", "gonum.org/v1/gonum"},
 	"datasets":            {"atomicfile", "ingest", "ingest/columnar", "github.com/apache/arrow/go/v15", "github.com/klauspost/compress"},

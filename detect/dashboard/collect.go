@@ -1,11 +1,13 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"time"
 
 	"leakformer/detect"
+	"leakformer/ingest"
 )
 
 // Run is the summary of one run that was judged.
@@ -14,16 +16,27 @@ type Run struct {
 	// Program that made the log, or the log's name where that is not known.
 	Program   string    `json:"program"`
 	Timestamp time.Time `json:"timestamp"`
-	Model     string    `json:"model"`
-	Threshold float64   `json:"threshold"`
-	Events    int64     `json:"events"`
+	// Class is what the log tells of: "events", "snapshots" or "report".
+	Class     ingest.Class `json:"class"`
+	Model     string       `json:"model"`
+	Threshold float64      `json:"threshold"`
+	Events    int64        `json:"events"`
 	// Sites that have outstanding blocks, Leaks how many of them are called leaks.
-	Sites            int   `json:"sites"`
-	Leaks            int   `json:"leaks"`
-	LeakedBytes      int64 `json:"leaked_bytes"`
-	OutstandingBytes int64 `json:"outstanding_bytes"`
+	Sites             int   `json:"sites"`
+	Leaks             int   `json:"leaks"`
+	LeakedBlocks      int64 `json:"leaked_blocks"`
+	LeakedBytes       int64 `json:"leaked_bytes"`
+	OutstandingBlocks int64 `json:"outstanding_blocks"`
+	OutstandingBytes  int64 `json:"outstanding_bytes"`
+	// FalseAlarms is how many of the leaks are to be expected to be none; ReferenceRuns
+	// is the number of clean runs that the run was compared with.
+	FalseAlarms   float64 `json:"expected_false_alarms"`
+	ReferenceRuns int     `json:"reference_runs"`
 	// Warnings are reasons to trust the findings less.
 	Warnings []string `json:"warnings"`
+	// Course is the live bytes over the run; nil where the log does not show them, or
+	// is not at hand.
+	Course *detect.Course `json:"course,omitempty"`
 }
 
 // Collector is a [detect.Handler] that puts findings into a store, those of a run all
@@ -84,7 +97,7 @@ func (c *Collector) finding(f *detect.Finding, cut int64, now time.Time) Finding
 	out := Finding{
 		ID: ID(f), Log: f.Log, Program: cmp.Or(f.Run.Program, path.Base(f.Log)), Key: f.Key(), Timestamp: now, Site: f.Site, Probability: f.Probability, Leak: f.Leak,
 		SizeMB: float64(of.Bytes) / 1e6, Bytes: of.Bytes, Blocks: of.Blocks, Outstanding: f.Outstanding, Rate: f.Rate, First: f.First, Last: f.Last,
-		Lost: loss == ingest.Definite || loss == ingest.Indirect, Why: f.Why, Attribution: f.Attribution, Course: f.Course(cut), History: newHistory(f, cut),
+		Lost: loss == ingest.Definite || loss == ingest.Indirect, Why: f.Why, Attribution: f.Attribution, Course: f.Course(cut), Sequence: newSequence(f, cut),
 	}
 	if f.Group != nil {
 		out.Group = f.Group.Number

@@ -299,7 +299,8 @@ func TestOpenAPI(t *testing.T) {
 		if path == "/api/events" || !get {
 			continue
 		}
-		if w := call(t, h, "GET", strings.ReplaceAll(path, "{id}", id), ""); w.Code != http.StatusOK {
+		query := map[string]string{"/api/compare": "?a=log:logs/app.log&b=program:app", "/api/export": "?format=json"}[path]
+		if w := call(t, h, "GET", strings.ReplaceAll(path, "{id}", id)+query, ""); w.Code != http.StatusOK {
 			t.Errorf("%s: status %d", path, w.Code)
 		}
 	}

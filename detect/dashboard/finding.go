@@ -24,18 +24,16 @@ type Finding struct {
 	// Program is what ran; Key is what the site is called in its other runs.
 	Program string         `json:"program"`
 	Key     detect.SiteKey `json:"key"`
-	// Program is the run's.
-	Program string `json:"program"`
 	// Timestamp is when the verdict was made.
 	Timestamp time.Time `json:"timestamp"`
 	Site      string    `json:"site"`
 	// StackTrace is the call stack, innermost first.
 	StackTrace []string `json:"stack_trace"`
 	// Frames is the same part by part.
-	Frames      []Frame  `json:"frames,omitempty"`
-	Level       string   `json:"level"`
-	Probability float64  `json:"probability"`
-	Leak        bool     `json:"leak"`
+	Frames      []Frame `json:"frames,omitempty"`
+	Level       string  `json:"level"`
+	Probability float64 `json:"probability"`
+	Leak        bool    `json:"leak"`
 	// Bytes and Blocks are what is judged leaked, of a site that is not called a leak
 	// what is outstanding; SizeMB is Bytes in millions.
 	SizeMB float64 `json:"size_mb"`
@@ -58,10 +56,10 @@ type Finding struct {
 	// Decision is what somebody said of the finding; Decidable whether one can.
 	Decision  Decision `json:"decision"`
 	Decidable bool     `json:"decidable"`
-	// Course is the site's live bytes over the run, History what it allocated and
+	// Course is the site's live bytes over the run, Sequence what it allocated and
 	// freed; nil where the log does not show it, or is not at hand.
-	Course  *detect.Course `json:"course,omitempty"`
-	History *History       `json:"history,omitempty"`
+	Course   *detect.Course `json:"course,omitempty"`
+	Sequence *Sequence      `json:"sequence,omitempty"`
 }
 
 // Frame is one call of a stack. What is not known is empty, 0 or "0x0".
@@ -130,10 +128,11 @@ type Leveler func(weighted float64, frames int) string
 
 // ID of a finding that a detector made.
 func ID(f *detect.Finding) string {
-	return id(f.Log, strconv.FormatUint(uint64(f.Run.Sites[f.Run.Blocks[f.Blocks[0]].Site].Exact), 10))
+	return SiteID(f.Log, strconv.FormatUint(uint64(f.Run.Sites[f.Run.Blocks[f.Blocks[0]].Site].Exact), 10))
 }
 
-func id(log, site string) string {
+// SiteID is the ID of a finding on a site of a log, by what tells the site from others.
+func SiteID(log, site string) string {
 	sum := sha256.Sum256([]byte(log + "\x00" + site))
 	return hex.EncodeToString(sum[:8])
 }

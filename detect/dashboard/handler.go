@@ -1,15 +1,11 @@
 package dashboard
 
 import (
-	"embed"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"mime"
 	"net/http"
-	"path"
-	"strconv"
 	"time"
 )
 
@@ -28,12 +24,11 @@ type Config struct {
 	Streams int
 	// Quiet is the shortest time between two events of a stream; 0: a second.
 	Quiet time.Duration
+	// Version is the program's, for what is exported.
+	Version string
 	// Log is told what goes wrong; nil: nobody.
 	Log *slog.Logger
 }
-
-//go:embed assets
-var assets embed.FS
 
 // maxBody bounds what a request may bring.
 const maxBody = 4096
@@ -62,35 +57,37 @@ func New(cfg Config) http.Handler {
 	}
 	s := &server{Config: cfg, limit: newLimiter(cfg.Rate), streams: make(chan struct{}, cfg.Streams)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/memory-leaks", s.list)
-	mux.HandleFunc("GET /api/memory-leaks/{id}", s.get)
-	mux.HandleFunc("POST /api/memory-leaks/{id}/decision", s.decide)
-	mux.HandleFunc("GET /api/runs", s.runs)
-	mux.HandleFunc("GET /api/events", s.events)
-	mux.HandleFunc("GET /metrics", s.metrics)
-	mux.HandleFunc("GET /{$}", file("page.html"))
-	mux.HandleFunc("GET /page.css", file("page.css"))
-	mux.HandleFunc("GET /page.js", file("page.js"))
-	mux.HandleFunc("GET /chart.js", file("chart.js"))
-	mux.HandleFunc("GET /icon.svg", file("icon.svg"))
-	mux.HandleFunc("GET /api/openapi.json", file("openapi.json"))
+	for pattern, handle := range s.routes() {
+		mux.HandleFunc(pattern, handle)
+	}
 	open := http.NewServeMux() // no token needed
 	open.HandleFunc("GET /healthz", s.healthy)
 	open.Handle("/", s.guard(mux))
 	return s.outermost(http.NewCrossOriginProtection().Handler(open))
 }
 
-// file serves one of the assets: there is no other way to a file.
-func file(name string) http.HandlerFunc {
-	data, err := fs.ReadFile(assets, "assets/"+name)
-	return func(w http.ResponseWriter, _ *http.Request) {
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
-		w.Write(data)
+// routes are what is behind the token, by pattern. There is no other way to a file.
+func (s *server) routes() map[string]http.HandlerFunc {
+	routes := map[string]http.HandlerFunc{
+		"GET /api/memory-leaks":                s.list,
+		"GET /api/memory-leaks/{id}":           s.get,
+		"POST /api/memory-leaks/{id}/decision": s.decide,
+		"GET /api/runs":                        s.runs,
+		"GET /api/history":                     s.history,
+		"GET /api/flame":                       s.flame,
+		"GET /api/compare":                     s.compare,
+		"GET /api/export":                      s.export,
+		"GET /api/events":                      s.events,
+		"GET /api/openapi.json":                asset("openapi.json"),
+		"GET /metrics":                         s.metrics,
+		"GET /{$}":                             asset("page.html"),
+		"GET /echarts.js":                      asset("echarts/echarts.js.gz"),
+		"GET /echarts.txt":                     asset("echarts/LICENSE.txt"),
 	}
+	for _, name := range []string{"page.css", "icon.svg", "chart.js", "timeline.js", "flame.js", "compare.js", "page.js"} {
+		routes["GET /"+name] = asset(name)
+	}
+	return routes
 }
 
 func (s *server) healthy(w http.ResponseWriter, r *http.Request) {
@@ -107,14 +104,11 @@ const maxList = 1000
 // list answers with findings, without what only one of them alone needs.
 func (s *server) list(w http.ResponseWriter, r *http.Request) {
 	v := r.URL.Query()
-	q := Query{Text: v.Get("q"), Level: v.Get("level"), Log: v.Get("log"), Limit: maxList}
-	if text := v.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxList {
-			refuse(w, http.StatusBadRequest, "limit: want a number from 1 to "+strconv.Itoa(maxList))
-			return
-		}
-		q.Limit = n
+	q := query(v)
+	var err error
+	if q.Limit, err = number(v, "limit", maxList); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
 	}
 	found, err := s.Store.List(r.Context(), q)
 	if err != nil {
@@ -122,7 +116,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for i := range found {
-		found[i].Course, found[i].Attribution = nil, nil
+		found[i].Frames = nil
 	}
 	answer(w, found)
 }

@@ -60,10 +60,6 @@ type Window struct {
 	Limit int
 }
 
-// SiteID is the ID of the finding at a site of a log. A site is named by the number of
-// its call stack, or whatever tells it from the others.
-func SiteID(log, site string) string { return id(log, site) }
-
 // holds reports whether a time is in the window.
 func (w *Window) holds(t time.Time) bool {
 	return !t.Before(w.Since) && (w.Until.IsZero() || t.Before(w.Until))

@@ -149,9 +149,7 @@ func (m *Memory) List(_ context.Context, q Query) ([]Finding, error) {
 			break
 		}
 		if q.Match(&m.findings[i]) {
-			f := m.findings[i]
-			f.Course, f.Attribution = nil, nil
-			out = append(out, f)
+			out = append(out, m.findings[i].Short())
 		}
 	}
 	return out, nil

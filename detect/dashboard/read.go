@@ -93,7 +93,7 @@ func readFinding(text []byte, n int) (Finding, error) {
 		of = l.Leaked
 	}
 	return Finding{
-		ID: id(l.Log, l.Site+"\x00"+strconv.Itoa(n)), Log: l.Log, Program: path.Base(l.Log), Key: l.Key, Site: l.Site,
+		ID: SiteID(l.Log, l.Site+"\x00"+strconv.Itoa(n)), Log: l.Log, Program: path.Base(l.Log), Key: l.Key, Site: l.Site,
 		Frames: l.Frames, StackTrace: stackTrace(l.Frames), Probability: l.Probability, Leak: l.Leak,
 		SizeMB: float64(of.Bytes) / 1e6, Bytes: of.Bytes, Blocks: of.Blocks, Outstanding: l.Outstanding, Group: l.Group,
 		Rate: l.Rate, First: l.First, Last: l.Last, Why: append([]string{}, l.Why...), Attribution: l.Attribution,

@@ -22,8 +22,7 @@ type Store interface {
 	// Runs lists the runs in the order in which they were first put.
 	Runs(ctx context.Context) ([]Run, error)
 	// List returns the findings that a query means: leaks before others, and the most
-	// probable first, among equals that with more bytes. They come without Course and
-	// Attribution, which Get has.
+	// probable first, among equals that with more bytes. They come [Finding.Short].
 	List(ctx context.Context, q Query) ([]Finding, error)
 	// Count is how many findings a query means, whatever its limit.
 	Count(ctx context.Context, q Query) (int, error)
@@ -35,6 +34,12 @@ type Store interface {
 	Decide(ctx context.Context, id string, d Decision) error
 	// Version counts the changes; the channel is closed at the next one.
 	Version() (uint64, <-chan struct{})
+}
+
+// Short is a finding without what only one of them alone shows.
+func (f Finding) Short() Finding {
+	f.Course, f.Sequence, f.Attribution = nil, nil, nil
+	return f
 }
 
 // ErrNotFound says that there is no such finding.
