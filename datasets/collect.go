@@ -31,17 +31,18 @@ const controlVariable = "LEAKFORMER_FORGET"
 // Config says what to collect. The zero value collects 4 clean and 8 leaky runs
 // of every program in [Programs] into the current folder.
 type Config struct {
-	Dir      string        // where logs, labels and the manifest go; empty: the current folder
-	Programs []Program     // nil: Programs()
-	Clean    int           // clean runs a program; 0: 4; negative: none
-	Leaky    int           // leaky runs a program; 0: 8; negative: none
-	Tool     string        // heaptrack (also the empty string), or Valgrind's trace-malloc, memcheck or memcheck-xml
-	Seed     uint64        // of everything drawn; runs of one seed have the same workloads and plans
-	Scale    float64       // factor on the size of the workloads; 0: 1
-	Events   int64         // cuts the work of a run down to about this many events; 0: does not
-	Arrow    bool          // stores runs in Arrow, not as the tool wrote them
-	Jobs     int           // programs collected at a time; 0: 1
-	Timeout  time.Duration // for one run; 0: one minute
+	Dir       string        // where logs, labels and the manifest go; empty: the current folder
+	Programs  []Program     // nil: Programs()
+	Clean     int           // clean runs a program; 0: 4; negative: none
+	Leaky     int           // leaky runs a program; 0: 8; negative: none
+	Tool      string        // heaptrack (also the empty string), or Valgrind's trace-malloc, memcheck or memcheck-xml
+	Allocator string        // library with another malloc, preloaded behind heaptrack's; empty: the program's own
+	Seed      uint64        // of everything drawn; runs of one seed have the same workloads and plans
+	Scale     float64       // factor on the size of the workloads; 0: 1
+	Events    int64         // cuts the work of a run down to about this many events; 0: does not
+	Arrow     bool          // stores runs in Arrow, not as the tool wrote them
+	Jobs      int           // programs collected at a time; 0: 1
+	Timeout   time.Duration // for one run; 0: one minute
 
 	// Progress is called after each run, if not nil: with its row, or with a
 	// zero row and the reason why there is none. It is not called twice at once.
@@ -97,7 +98,7 @@ const attempts = 6
 // returns an error when nothing can run at all, or files cannot be written.
 func Collect(ctx context.Context, config Config) (*Manifest, error) {
 	cfg := config.withDefaults()
-	tracer, err := findTracer(ctx, cfg.Tool)
+	tracer, err := findTracer(ctx, cfg.Tool, cfg.Allocator)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -43,7 +44,7 @@ func TestCollect(t *testing.T) {
 func testCollect(t *testing.T, tool string) {
 	cfg := small(t, "demo", "twin-bounded-cache", "bug-exception-path")
 	cfg.Tool = tool
-	if _, err := findTracer(context.Background(), tool); err != nil {
+	if _, err := findTracer(context.Background(), tool, ""); err != nil {
 		t.Skip(err)
 	}
 	m, err := Collect(context.Background(), cfg)
@@ -354,5 +355,50 @@ func TestChooseDropsCoversTheFrequencies(t *testing.T) {
 	}
 	if got := chooseDrops(rand.New(rand.NewPCG(1, 0)), nil, 0); got != nil {
 		t.Errorf("chose %v from nothing", got)
+	}
+}
+
+// With another allocator a run has other addresses, and its log names that library.
+func TestCollectOtherAllocator(t *testing.T) {
+	found, _ := filepath.Glob("/usr/lib/*/libjemalloc.so.2")
+	if len(found) == 0 {
+		t.Skip("libjemalloc2 is not installed")
+	}
+	cfg := small(t, "demo")
+	cfg.Allocator, cfg.Leaky = found[0], 1
+	if _, err := findTracer(t.Context(), "", cfg.Allocator); err != nil {
+		t.Skip(err)
+	}
+	m, err := Collect(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Runs) != 2 {
+		t.Fatalf("%d runs, want 2; failed: %+v", len(m.Runs), m.Failed)
+	}
+	for _, r := range m.Runs {
+		labelsFit(t, cfg.Dir, r)
+		f, err := os.Open(filepath.Join(cfg.Dir, r.Log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		z, err := zstd.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer z.Close()
+		log, err := io.ReadAll(z)
+		if err != nil || !bytes.Contains(log, []byte(filepath.Base(found[0]))) {
+			t.Errorf("%s: no allocator in %d bytes: %v", r.Log, len(log), err)
+		}
+	}
+	for _, c := range []struct{ tool, allocator, want string }{
+		{"memcheck", found[0], "memcheck has an allocator of its own"},
+		{"heaptrack", "no/such.so", "allocator: stat "},
+	} {
+		if _, err := findTracer(t.Context(), c.tool, c.allocator); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s with %s: error %v, want %q", c.tool, c.allocator, err, c.want)
+		}
 	}
 }

@@ -30,13 +30,26 @@ type tracer struct {
 	strip func(w io.Writer, raw *os.File, c *control) (*stripped, error)
 }
 
-// findTracer returns the tracer for [Config].Tool.
-func findTracer(ctx context.Context, tool string) (*tracer, error) {
+// findTracer returns the tracer for [Config].Tool, and has it preload an allocator if
+// one is named.
+func findTracer(ctx context.Context, tool, allocator string) (*tracer, error) {
+	if allocator != "" && tool != "" && tool != "heaptrack" {
+		return nil, fmt.Errorf("%s has an allocator of its own: another one is for heaptrack", tool)
+	}
 	switch tool {
 	case "", "heaptrack":
 		preload, err := findHeaptrack()
 		if err != nil {
 			return nil, err
+		}
+		if allocator != "" {
+			if allocator, err = filepath.Abs(allocator); err == nil {
+				_, err = os.Stat(allocator)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("allocator: %w", err)
+			}
+			preload += ":" + allocator
 		}
 		wrap := func(p *process, library, raw string) {
 			p.env = append(p.env, "LD_PRELOAD="+library+":"+preload, "DUMP_HEAPTRACK_OUTPUT="+raw)

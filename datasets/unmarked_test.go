@@ -74,7 +74,7 @@ func TestMarksAreFound(t *testing.T) {
 func TestUnstrippedRunIsNoSample(t *testing.T) {
 	cfg := small(t)
 	p := requests(t)
-	tracer, err := findTracer(context.Background(), "")
+	tracer, err := findTracer(context.Background(), "", "")
 	if err != nil {
 		t.Skip(err)
 	}

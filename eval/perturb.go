@@ -44,7 +44,7 @@ func Perturbations() []Perturbation {
 		{Name: "cut 1 % earlier", Earlier: 0.01},
 		{Name: "half of the blocks seen", alter: sampled},
 		{Name: "half of the blocks seen, clean runs whole", alter: sampled, RunOnly: true},
-		{Name: "processes and threads renamed", alter: renamed},
+		{Name: "processes and threads renamed", alter: renamed, Reports: true},
 		{Name: "other addresses", alter: moved},
 		{Name: "symbols stripped", alter: stripped, Reports: true},
 		{Name: "symbols stripped, clean runs named", alter: stripped, RunOnly: true, Reports: true},

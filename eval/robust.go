@@ -30,8 +30,10 @@ type Robustness struct {
 	// Before and After count sites.
 	Before Confusion `json:"before"`
 	After  Confusion `json:"after"`
-	// Flagged are the sites that were flagged before or after, of those that
-	// have outstanding blocks both times; Flipped those flagged but once.
+	// Flagged are the sites that were flagged before or after, of those that have
+	// outstanding blocks both times and leak both times or neither; Flipped those
+	// flagged but once. A site that leaks no more, as its leaked blocks were not seen,
+	// or does now, as it cannot be told from another, is to be judged otherwise.
 	Flagged int64 `json:"flagged"`
 	Flipped int64 `json:"flipped"`
 	// Verdicts are the runs whose verdict changed between leaky and not.
@@ -42,6 +44,8 @@ type Robustness struct {
 type RobustnessConfig struct {
 	// Entrants judge the runs; none is an error.
 	Entrants []Entrant
+	// Beside is other logs of the runs, judged beside the perturbations.
+	Beside []Beside
 	// Cuts are the shares of its events after which each run is looked at; nil is
 	// 0.9 alone.
 	Cuts []float64
@@ -65,14 +69,21 @@ func MeasureRobustness(ctx context.Context, logs iter.Seq2[Log, error], cfg Robu
 	m := &robustness{cfg: cfg, perturbations: Perturbations()}
 	for i := range m.perturbations {
 		p := &m.perturbations[i]
-		for _, e := range cfg.Entrants {
-			m.rows = append(m.rows, Robustness{Perturbation: p.Name, Scorer: e.Name})
-		}
 		h, err := m.histories(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		m.references = append(m.references, h)
+		m.begin(p.Name, h)
+	}
+	for _, b := range cfg.Beside {
+		h := m.references[0]
+		if b.References != nil {
+			var err error
+			if h, err = measured(ctx, b.References, &Perturbation{}); err != nil {
+				return nil, err
+			}
+		}
+		m.begin(b.Name, h)
 	}
 	for log, err := range logs {
 		if err == nil {
@@ -89,12 +100,21 @@ func MeasureRobustness(ctx context.Context, logs iter.Seq2[Log, error], cfg Robu
 	return rows, nil
 }
 
-// robustness is a measurement in progress; rows are by perturbation and entrant.
+// robustness is a measurement in progress; rows are by perturbation, or by what stands
+// beside, and entrant.
 type robustness struct {
 	cfg           RobustnessConfig
 	perturbations []Perturbation
 	references    [][]*tokenize.History
 	rows          []Robustness
+}
+
+// begin adds the rows of a perturbation.
+func (m *robustness) begin(name string, references []*tokenize.History) {
+	for _, e := range m.cfg.Entrants {
+		m.rows = append(m.rows, Robustness{Perturbation: name, Scorer: e.Name})
+	}
+	m.references = append(m.references, references)
 }
 
 // histories measures the clean runs as a perturbation shows them.
@@ -105,8 +125,13 @@ func (m *robustness) histories(ctx context.Context, p *Perturbation) ([]*tokeniz
 			return m.references[0], nil // the first perturbation changes no events
 		}
 	}
-	hs := append([]*tokenize.History(nil), m.cfg.Histories...)
-	for _, open := range m.cfg.References {
+	hs, err := measured(ctx, m.cfg.References, p)
+	return slices.Concat(m.cfg.Histories, hs), err
+}
+
+// measured are the histories of clean runs as a perturbation shows them.
+func measured(ctx context.Context, references []func() (ingest.Source, error), p *Perturbation) (hs []*tokenize.History, err error) {
+	for _, open := range references {
 		_, run, err := load(ctx, open, p)
 		if err != nil {
 			return nil, fmt.Errorf("reference: %w", err)
@@ -150,6 +175,11 @@ func (m *robustness) add(ctx context.Context, log Log) error {
 		}
 		if err := m.perturb(ctx, log, i, run, truth, before); err != nil {
 			return fmt.Errorf("%s: %w", m.perturbations[i].Name, err)
+		}
+	}
+	for i := range m.cfg.Beside {
+		if err := m.beside(ctx, i, log.Labels, plain, run, truth, before); err != nil {
+			return fmt.Errorf("%s: %w", m.cfg.Beside[i].Name, err)
 		}
 	}
 	return nil
@@ -273,12 +303,12 @@ func (r *Robustness) add(before, after *judgement, entrant int, same map[int]map
 		r.Verdicts++
 	}
 	for site, flagged := range before.flagged[entrant] {
-		there, again := false, false
+		there, again, leaks := false, false, false
 		for now := range same[site] {
 			f, outstanding := after.flagged[entrant][now]
-			there, again = there || outstanding, again || f
+			there, again, leaks = there || outstanding, again || f, leaks || after.leaky[now]
 		}
-		if !there || !flagged && !again {
+		if !there || leaks != before.leaky[site] || !flagged && !again {
 			continue
 		}
 		r.Flagged++

@@ -176,10 +176,10 @@ func TestMeasureRobustnessOfReports(t *testing.T) {
 	l := &labels.Logs[1]
 	rows, err := MeasureRobustness(t.Context(), one(Log{func() (ingest.Source, error) { return ingest.Open(filepath.Join(dir, l.Log), ingest.Options{}) }, l}),
 		RobustnessConfig{Entrants: []Entrant{{Name: "all", Scorer: liveBlocks(0), Threshold: 0.5}}})
-	if err != nil || len(rows) != 2 {
+	if err != nil || len(rows) != 3 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	if r := rows[0]; r.Perturbation != "symbols stripped" || r.Changed != 1 || r.Before.TP == 0 || r.After.TP < r.Before.TP || r.Before.FP+r.After.FP+r.Flipped != 0 {
+	if r := rows[1]; r.Perturbation != "symbols stripped" || r.Changed != 1 || r.Before.TP == 0 || r.After.TP < r.Before.TP || r.Before.FP+r.After.FP+r.Flipped != 0 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -28,6 +28,7 @@ func (sh *shell) collect() *cli.Command {
 			&cli.IntFlag{Name: "leaky", Value: 8, Usage: "leaky runs of each program"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of workloads and leaks"},
 			&cli.StringFlag{Name: "tool", Value: "heaptrack", Usage: "heaptrack, or valgrind's trace-malloc, memcheck or memcheck-xml"},
+			&cli.StringFlag{Name: "allocator", Usage: "`LIBRARY` with another malloc that heaptrack's runs preload, such as libjemalloc.so.2"},
 			&cli.BoolFlag{Name: "arrow", Usage: "store runs in Arrow, not as the tool wrote them"},
 			&cli.Int64Flag{Name: "events", Usage: "cut the work of each run down to about `N` events (default: do not)"},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 1, Usage: "programs collected at a time"},
@@ -36,7 +37,7 @@ func (sh *shell) collect() *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			cfg := datasets.Config{Dir: c.String("output"), Seed: c.Uint64("seed"), Scale: c.Float64("scale"), Timeout: c.Duration("timeout"),
-				Tool: c.String("tool"), Arrow: c.Bool("arrow"), Events: c.Int64("events"), Jobs: c.Int("jobs"),
+				Tool: c.String("tool"), Allocator: c.String("allocator"), Arrow: c.Bool("arrow"), Events: c.Int64("events"), Jobs: c.Int("jobs"),
 				Clean: noneIsNegative(c.Int("clean")), Leaky: noneIsNegative(c.Int("leaky")), Progress: sh.collected}
 			if c.Args().Present() {
 				var unknown []string

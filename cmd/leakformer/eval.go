@@ -42,6 +42,7 @@ func (sh *shell) eval() *cli.Command {
 			&cli.IntFlag{Name: "snapshots", Usage: "show the event logs as `N` evenly spaced snapshots of what was live, up to each cut"},
 			&cli.Float64Flag{Name: "every", Usage: "look at each run after every such `SHARE` of its events, too, to see how soon leaks are found"},
 			&cli.BoolFlag{Name: "robustness", Usage: "measure how verdicts change when the same runs are logged in another way, in place of the table"},
+			&cli.StringSliceFlag{Name: "beside", Usage: "`NAME=DIR` with logs of the same runs by another tool, or a collection of runs that differ in one thing, for --robustness; may be repeated"},
 			&cli.StringFlag{Name: "html", Usage: "`FILE` for a page with all tables and diagrams"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
 			&cli.BoolFlag{Name: "programs", Usage: "add a table for each program"},

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,9 +36,11 @@ func (e *evaluation) robustness(entrants []eval.Entrant) error {
 	if err != nil {
 		return err
 	}
+	var clean []string
 	for _, f := range files {
 		src, err := e.sh.openLog(f.path, e.c.String("log-format"))
 		if err == nil {
+			clean = append(clean, f.path)
 			cfg.References = append(cfg.References, e.open(f.path))
 			err = src.Close()
 		} else if f.found {
@@ -43,6 +49,13 @@ func (e *evaluation) robustness(entrants []eval.Entrant) error {
 		if err != nil {
 			return err
 		}
+	}
+	for _, named := range e.c.StringSlice("beside") {
+		b, err := e.beside(named, clean)
+		if err != nil {
+			return err
+		}
+		cfg.Beside = append(cfg.Beside, b...)
 	}
 	rows, err := eval.MeasureRobustness(e.c.Context, e.again(), cfg)
 	if err != nil {
@@ -92,4 +105,71 @@ func (e *evaluation) again() iter.Seq2[eval.Log, error] {
 			}
 		}
 	}
+}
+
+// beside finds the logs in a folder that stand beside those that are judged: with the
+// same name up to the number of the run. If it is a collection, its logs are of other
+// runs and have labels of their own; else they tell of the same runs. Where it has
+// some of the clean runs, too, there are two rows: with these, and with those as before.
+func (e *evaluation) beside(named string, clean []string) ([]eval.Beside, error) {
+	name, dir, ok := strings.Cut(named, "=")
+	if !ok || name == "" {
+		return nil, usagef("eval: --beside %s: want NAME=DIR", named)
+	}
+	logs, err := e.logsIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	of := func(l *datasets.LogLabels) (eval.Log, bool) {
+		log, ok := logs[runOf(l.Log)]
+		return log, ok
+	}
+	b := eval.Beside{Name: name, Of: of}
+	for _, f := range clean {
+		if log, ok := logs[runOf(f)]; ok {
+			b.References = append(b.References, log.Open)
+		}
+	}
+	if b.References == nil {
+		return []eval.Beside{b}, nil
+	}
+	return []eval.Beside{b, {Name: name + ", clean runs as before", Of: of}}, nil
+}
+
+// logsIn are the logs of a collection, or all that a folder and those in it hold, by the
+// run that they tell of.
+func (e *evaluation) logsIn(dir string) (map[string]eval.Log, error) {
+	logs := map[string]eval.Log{}
+	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
+		labels, err := readLabels([]string{dir})
+		if err != nil {
+			return nil, err
+		}
+		for i := range labels.Logs {
+			if l := &labels.Logs[i]; runOf(l.Log) != "" {
+				logs[runOf(l.Log)] = eval.Log{Open: e.open(l.Log), Labels: l}
+			}
+		}
+		return logs, nil
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && runOf(path) != "" {
+			logs[runOf(path)] = eval.Log{Open: e.open(path)}
+		}
+		return err
+	})
+	if err == nil && len(logs) == 0 {
+		err = fmt.Errorf("%s: no log named as collections name them, PROGRAM.CLASS.NUMBER.*", dir)
+	}
+	return logs, err
+}
+
+// runOf is what the name of a log says of its run: program, class and number; "" where
+// it does not.
+func runOf(log string) string {
+	parts := strings.SplitN(filepath.Base(log), ".", 4)
+	if len(parts) < 4 {
+		return ""
+	}
+	return strings.Join(parts[:3], ".")
 }

@@ -1,0 +1,97 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"sort"
+
+	"leakformer/datasets"
+	"leakformer/detect"
+	"leakformer/ingest"
+	"leakformer/tokenize"
+)
+
+// Beside is other logs of the runs that are judged, or of runs that differ from them in
+// one thing: another tool, another allocator, another length.
+type Beside struct {
+	// Name of the row in tables.
+	Name string
+	// Of returns the log beside a run; ok is false where there is none. A log without
+	// labels tells of the very same run, block for block.
+	Of func(l *datasets.LogLabels) (log Log, ok bool)
+	// References opens the clean runs that these logs are compared with; none are
+	// those of the runs that they stand beside.
+	References []func() (ingest.Source, error)
+}
+
+// beside judges the log beside a run and compares.
+func (m *robustness) beside(ctx context.Context, number int, labels *datasets.LogLabels, plain *altered, was *tokenize.Run, truth *Truth, before []*judgement) error {
+	log, ok := m.cfg.Beside[number].Of(labels)
+	if !ok {
+		return nil
+	}
+	number += len(m.perturbations)
+	a, run, err := load(ctx, log.Open, &Perturbation{})
+	if err != nil {
+		return err
+	}
+	same := log.Labels == nil
+	var of *Truth
+	switch {
+	case same && len(run.Blocks) != len(was.Blocks):
+		return fmt.Errorf("%s: %d blocks, and %s has %d: name the labels of what is another run", run.Name, len(run.Blocks), was.Name, len(was.Blocks))
+	case !same:
+		if of, err = Match(run, log.Labels); err != nil {
+			return err
+		}
+	}
+	for k, share := range m.cuts(was) {
+		scene := &tokenize.Scene{Run: run, Cut: detect.CutAt(run, share), Reference: tokenize.Choose(m.references[number], run)}
+		var leaky map[int]bool
+		if same {
+			scene.Cut = sameMoment(was, before[k].scene.Cut, run)
+			leaky = truth.at(was, before[k].scene.Cut, plain, run)
+		} else {
+			leaky = of.at(run, scene.Cut, a, run)
+		}
+		after, err := m.judge(ctx, scene, leaky)
+		if err != nil {
+			return err
+		}
+		sites := likeSites(was, run)
+		if same {
+			sites = plain.sameSites(was, run, before[k].scene.Cut)
+		}
+		for e := range m.cfg.Entrants {
+			row := &m.rows[number*len(m.cfg.Entrants)+e]
+			row.add(before[k], after, e, sites)
+			row.Changed++
+		}
+	}
+	return nil
+}
+
+// sameMoment is the cut of a run before which as many blocks were born as before a cut
+// of another that has the same blocks.
+func sameMoment(was *tokenize.Run, cut uint32, run *tokenize.Run) uint32 {
+	n := sort.Search(len(was.Blocks), func(i int) bool { return was.Blocks[i].Born >= cut })
+	if n == len(run.Blocks) {
+		return run.Events
+	}
+	return run.Blocks[n].Born
+}
+
+// likeSites lists for each site of a run the one of another run that has its call stack.
+func likeSites(was, run *tokenize.Run) map[int]map[int]bool {
+	there := map[tokenize.Key]int{}
+	for i := range run.Sites {
+		there[run.Sites[i].Exact] = i
+	}
+	like := map[int]map[int]bool{}
+	for i := range was.Sites {
+		if j, ok := there[was.Sites[i].Exact]; ok {
+			like[i] = map[int]bool{j: true}
+		}
+	}
+	return like
+}
