@@ -48,9 +48,7 @@ func (sh *shell) check() *cli.Command {
 			failed := 0
 			for _, file := range files {
 				err := sh.checkOne(file, c.String("log-format"), write)
-				if passedOver(file, err) {
-					sh.warn("note: %s is no log: passed over", file.path)
-				} else if err != nil {
+				if err != nil && !sh.passOver(file, err) {
 					sh.warn("%v", err)
 					failed++
 				}

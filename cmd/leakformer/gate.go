@@ -61,8 +61,7 @@ func (s *scoring) baseline(paths []string) (*detect.Baseline, error) {
 		if isLog {
 			leaks, err = s.leaksOf(file)
 		}
-		if passedOver(file, err) {
-			s.sh.warn("note: %s is no log: passed over", file.path)
+		if s.sh.passOver(file, err) {
 			continue
 		}
 		if err != nil {
@@ -96,11 +95,10 @@ func readLeaks(path string) (leaks []detect.SiteKey, isLog bool, err error) {
 
 // leaksOf scores a log for the sites that leak.
 func (s *scoring) leaksOf(file logFile) ([]detect.SiteKey, error) {
-	runs, read, err := s.load(file)
+	runs, err := s.load(file)
 	if err != nil {
 		return nil, err
 	}
-	s.sh.loaded(runs, read)
 	var found keys
 	for _, run := range runs {
 		scene := s.scene(run)

@@ -61,8 +61,7 @@ func (sh *shell) ingestAll(c *cli.Context) error {
 			return err
 		}
 		err = sh.ingestOne(c.Context, file, out, c.String("format"))
-		if passedOver(file, err) {
-			sh.warn("note: %s is no log: passed over", file.path)
+		if sh.passOver(file, err) {
 			continue
 		}
 		if err != nil {

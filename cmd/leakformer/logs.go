@@ -91,10 +91,31 @@ func (sh *shell) read(ctx context.Context, src ingest.Source) (*tokenize.Run, er
 	if err := errors.Join(err, src.Close()); err != nil {
 		return nil, err
 	}
-	sh.warnings(run.Report)
-	sh.log.Debug("read", "log", run.Name, "format", run.Report.Format, "events", run.Report.Events, "sites", len(run.Sites),
-		"outstanding", run.Report.Outstanding.Blocks, "errors", run.Report.Errors)
+	sh.loaded([]*tokenize.Run{run}, run.Report)
 	return run, nil
+}
+
+// loadEach reads a whole log: a run for each process.
+func (sh *shell) loadEach(ctx context.Context, file logFile, format string) ([]*tokenize.Run, error) {
+	src, err := sh.openFile(file, format)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := tokenize.LoadEach(ctx, src)
+	if err := errors.Join(err, src.Close()); err != nil {
+		return nil, err
+	}
+	sh.loaded(runs, src.Report())
+	return runs, nil
+}
+
+// loaded passes on what the parse report of runs warns of.
+func (sh *shell) loaded(runs []*tokenize.Run, r *ingest.Report) {
+	sh.warnings(r)
+	for _, run := range runs {
+		sh.log.Debug("read", "log", run.Name, "format", r.Format, "events", run.Report.Events, "sites", len(run.Sites),
+			"outstanding", run.Report.Outstanding.Blocks, "errors", r.Errors)
+	}
 }
 
 // warnings passes on the first messages of a parse report; `leakformer check`
@@ -206,10 +227,13 @@ func escapeGlob(path string) string {
 	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
 }
 
-// passedOver reports whether an error about a file says only that it is no log, and
-// nobody said that it is one.
-func passedOver(file logFile, err error) bool {
+// passOver reports whether an error about a file says only that it is no log, and
+// nobody said that it is one; then it tells people so.
+func (sh *shell) passOver(file logFile, err error) bool {
 	_, unknown := errors.AsType[*ingest.FormatError](err)
+	if file.found && unknown {
+		sh.warn("note: %s is no log: passed over", file.path)
+	}
 	return file.found && unknown
 }
 
@@ -223,9 +247,7 @@ func (sh *shell) eachRun(ctx context.Context, paths []string, format string, f f
 	n := 0
 	for _, file := range files {
 		run, trace, err := sh.loadTraced(ctx, file.path, format)
-		var unknown *ingest.FormatError
-		if file.found && errors.As(err, &unknown) {
-			sh.warn("note: %s is no log: passed over", file.path)
+		if sh.passOver(file, err) {
 			continue
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -116,12 +117,27 @@ func findingsOutput(format string, w io.Writer) (detect.Handler, error) {
 	return f.New(w, version())
 }
 
-// histories measures clean runs.
+// histories measures clean runs, each process by itself as in the logs that are judged.
 func (sh *shell) histories(c *cli.Context, logs []string) (tokenize.Reference, error) {
-	var ref tokenize.Reference
-	err := sh.eachRun(c.Context, logs, c.String("log-format"), func(r *tokenize.Run, _, _ string) { ref = append(ref, tokenize.NewHistory(r)) })
+	files, err := expandSeries(logs)
 	if err != nil {
 		return nil, fmt.Errorf("reference: %w", err)
+	}
+	var ref tokenize.Reference
+	for _, file := range files {
+		runs, err := sh.loadEach(c.Context, file, c.String("log-format"))
+		if sh.passOver(file, err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reference: %w", err)
+		}
+		for _, run := range runs {
+			ref = append(ref, tokenize.NewHistory(run))
+		}
+	}
+	if len(ref) == 0 {
+		return nil, errors.New("reference: no log in " + strings.Join(logs, ", "))
 	}
 	return ref, nil
 }

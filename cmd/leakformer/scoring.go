@@ -67,7 +67,7 @@ func (sh *shell) newScoring(c *cli.Context, out detect.Handler) (*scoring, error
 	}
 	if references := c.StringSlice("reference"); len(references) > 0 {
 		s.named = true
-		if err := s.histories(references); err != nil {
+		if s.reference, err = sh.histories(c, references); err != nil {
 			m.Close()
 			return nil, err
 		}
@@ -119,8 +119,7 @@ func (s *scoring) logs(files []logFile) error {
 		if len(files) == 1 || s.c.Context.Err() != nil {
 			return err
 		}
-		if passedOver(file, err) {
-			s.sh.warn("note: %s is no log: passed over", file.path)
+		if s.sh.passOver(file, err) {
 			continue
 		}
 		s.sh.warn("%v", err)
@@ -156,11 +155,10 @@ func (s *scoring) end() error {
 
 // log scores each process of a log.
 func (s *scoring) log(file logFile) error {
-	runs, report, err := s.load(file)
+	runs, err := s.load(file)
 	if err != nil {
 		return err
 	}
-	s.sh.loaded(runs, report)
 	for _, run := range runs {
 		s.title(run, len(runs) > 1)
 		if err := s.judge(s.c.Context, run, s.out); err != nil {
@@ -170,49 +168,9 @@ func (s *scoring) log(file logFile) error {
 	return nil
 }
 
-// histories measures clean runs, each process by itself as in the logs that are judged.
-func (s *scoring) histories(paths []string) error {
-	files, err := expandSeries(paths)
-	if err != nil {
-		return fmt.Errorf("reference: %w", err)
-	}
-	for _, file := range files {
-		runs, report, err := s.load(file)
-		if passedOver(file, err) {
-			s.sh.warn("note: %s is no log: passed over", file.path)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("reference: %w", err)
-		}
-		s.sh.loaded(runs, report)
-		for _, run := range runs {
-			s.reference = append(s.reference, tokenize.NewHistory(run))
-		}
-	}
-	if len(s.reference) == 0 {
-		return errors.New("reference: no log in " + strings.Join(paths, ", "))
-	}
-	return nil
-}
-
 // load reads a log whole: a run for each process.
-func (s *scoring) load(file logFile) ([]*tokenize.Run, *ingest.Report, error) {
-	src, err := s.sh.openFile(file, s.c.String("log-format"))
-	if err != nil {
-		return nil, nil, err
-	}
-	runs, err := tokenize.LoadEach(s.c.Context, src)
-	return runs, src.Report(), errors.Join(err, src.Close())
-}
-
-// loaded passes on what the parse report of runs warns of.
-func (sh *shell) loaded(runs []*tokenize.Run, r *ingest.Report) {
-	sh.warnings(r)
-	for _, run := range runs {
-		sh.log.Debug("read", "log", run.Name, "format", r.Format, "events", run.Report.Events, "sites", len(run.Sites),
-			"outstanding", run.Report.Outstanding.Blocks, "errors", r.Errors)
-	}
+func (s *scoring) load(file logFile) ([]*tokenize.Run, error) {
+	return s.sh.loadEach(s.c.Context, file, s.c.String("log-format"))
 }
 
 // title says whose findings follow, where text is of several runs.
