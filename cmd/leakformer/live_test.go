@@ -101,7 +101,13 @@ func TestLiveUsage(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"monitor", 2, "monitor: name a log or URL, or --pid, --system or --kmemleak"},
+		{"monitor a --link-window 0s", 2, "--link-window 0s: want more than 0"},
+		{"monitor a --silence =5m", 2, "an empty pattern fits nothing"},
+		{"monitor a --allow-remedies", 2, "--allow-remedies needs --remedies"},
+		{"monitor a --model none --alertmanager localhost", 2, "--alertmanager localhost: want a URL"},
+		{"monitor a --model none --remedies /no/such/file", 1, "no such file"},
+		{"monitor a --model none --serve --addr 0.0.0.0:0", 2, "monitor: --addr 0.0.0.0:0 can be reached from other machines"},
+		{"monitor a --model none --serve --addr nowhere", 1, "missing port in address"},
 		{"monitor a --interval 0s", 2, "--interval 0s: want more than 0"},
 		{"monitor a --duration=-1s", 2, "want no negative number"},
 		{"monitor a --consecutive 0", 2, "--consecutive 0: want at least 1"},

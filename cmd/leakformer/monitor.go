@@ -2,21 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"leakformer/detect/monitor"
-	"leakformer/detect/report"
-	"leakformer/ingest"
 	"leakformer/tokenize"
 )
 
@@ -25,9 +18,9 @@ func (sh *shell) monitor() *cli.Command {
 		Name:      "monitor",
 		Usage:     "watch memory while it is used, and tell when it leaks",
 		ArgsUsage: "[SOURCE...]",
-		Description: "A SOURCE is a log that grows or a FIFO, of any format that score reads; - for standard input, for example of bcc's\n" +
+		Description: "Without a SOURCE or a flag that names one, the machine is watched, and each leakformer simulate that this user runs. A SOURCE is a log that grows or a FIFO, of any format that score reads; - for standard input, for example of bcc's\n" +
 			"memleak; or the URL of a Go program's heap profile, http://HOST/debug/pprof/heap. The classic rule (growth by --threshold, --consecutive\n" +
-			"times in a row) and the model judge side by side. Exits with status 3 if there were alerts.",
+			"times in a row) and the model judge side by side. With --serve a page shows what was found and told. Exits with status 3 if there were alerts.",
 		Flags: append(monitorSources(),
 			&cli.DurationFlag{Name: "interval", Value: 10 * time.Second, Usage: "`TIME` between two looks"},
 			&cli.BoolFlag{Name: "steady", Usage: "keep to --interval also when the processors are busy (else up to 8 times as long)"},
@@ -39,11 +32,17 @@ func (sh *shell) monitor() *cli.Command {
 			sizeFlag("critical", "100MB", "`BYTES` leaked, times P, above which an alert is CRITICAL"),
 			sizeFlag("critical-shallow", "50MB", "the same for call stacks of fewer than 3 frames"),
 			sizeFlag("warning", "10MB", "`BYTES` leaked, times P, above which an alert is a WARNING"),
+			&listFlag{&cli.StringSliceFlag{Name: "silence", Usage: "`PATTERN` of sources, sites or functions to tell nothing of, * for anything; PATTERN=2h for that time"}},
+			&cli.DurationFlag{Name: "link-window", Value: 5 * time.Second, Usage: "`TIME` within which the kernel and a program grow to be one story"},
 			&cli.StringFlag{Name: "webhook", Usage: "`URL` to post each alert to"},
+			&cli.StringFlag{Name: "alertmanager", Usage: "`URL` of Prometheus's Alertmanager"},
+			&cli.StringFlag{Name: "remedies", Usage: "`FILE` with rules of what to do about alerts: {\"remedies\": [{\"name\": \"gc\", \"source\": \"pid *\", \"run\": [\"jcmd\", \"{pid}\", \"GC.run\"]}]}"},
+			&cli.BoolFlag{Name: "allow-remedies", Usage: "do what --remedies says (else it is only told)"},
 			&listFlag{&cli.StringSliceFlag{Name: "command", Usage: "`PROGRAM` and its arguments to run for each alert, which is JSON on its standard input; an argument that begins with - is written --command=-x"}},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the alerts: text, or jsonl with one object a line"},
 			&cli.StringFlag{Name: "log-dir", Usage: "`FOLDER` to keep copies of polled sources in, for score, and the alerts"},
 			&cli.StringFlag{Name: "state", Usage: "`FILE` for what is known of each site (default: in the user's cache folder; none: nowhere)"},
+			&cli.BoolFlag{Name: "serve", Usage: "show on a page what is found"}, addrFlag(), tokenFlag(),
 			threadsFlag(), logFormatFlag(),
 		),
 		Action: sh.monitorAction,
@@ -64,6 +63,9 @@ func (sh *shell) monitorAction(c *cli.Context) error {
 	if err := checkMonitor(c); err != nil {
 		return err
 	}
+	if unnamed(c) {
+		sh.warn("no source is named: watching the machine (--system), and what leakformer simulate does")
+	}
 	probes, err := sh.probes(c)
 	if err != nil {
 		return err
@@ -77,18 +79,24 @@ func (sh *shell) monitorAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := monitor.New(*cfg, sinks...)
-	if err != nil {
-		return err
-	}
 	if c.Duration("duration") > 0 {
 		ctx, stop := context.WithTimeout(c.Context, c.Duration("duration"))
 		defer stop()
 		c.Context = ctx
 	}
-	w := &watching{sh: sh, c: c, m: m}
+	w := &watching{sh: sh, c: c}
+	if c.Bool("serve") {
+		if w.page, err = sh.openPage(c, cfg); err != nil {
+			return err
+		}
+		defer w.page.close()
+		sinks = append(sinks, w.page)
+	}
+	if w.m, err = monitor.New(*cfg, sinks...); err != nil {
+		return err
+	}
 	err = w.all(probes, logSources(c))
-	if err == nil && m.Alerts() > 0 {
+	if err == nil && w.m.Alerts() > 0 {
 		return errLeaks
 	}
 	return err
@@ -96,22 +104,29 @@ func (sh *shell) monitorAction(c *cli.Context) error {
 
 func checkMonitor(c *cli.Context) error {
 	switch f := c.String("format"); {
-	case !c.Args().Present() && len(c.IntSlice("pid")) == 0 && !c.Bool("system") && c.String("kmemleak") == "":
-		return usagef("monitor: name a log or URL, or --pid, --system or --kmemleak")
 	case f != "text" && f != "jsonl":
 		return usagef("--format %s: want text or jsonl", f)
 	case c.Duration("interval") <= 0:
 		return usagef("monitor: --interval %v: want more than 0", c.Duration("interval"))
 	case c.Duration("duration") < 0 || c.Duration("idle") < 0 || !(c.Float64("threshold") >= 0):
 		return usagef("monitor: --duration, --idle and --threshold: want no negative number")
+	case c.Duration("link-window") <= 0:
+		return usagef("monitor: --link-window %v: want more than 0", c.Duration("link-window"))
 	case c.Int("consecutive") < 1:
 		return usagef("monitor: --consecutive %d: want at least 1", c.Int("consecutive"))
+	case c.Bool("allow-remedies") && c.String("remedies") == "":
+		return usagef("monitor: --allow-remedies needs --remedies")
 	case c.Bool("clear") && c.String("kmemleak") == "":
 		return usagef("monitor: --clear needs --kmemleak")
 	case !(c.Float64("model-threshold") >= 0 && c.Float64("model-threshold") <= 1):
 		return usagef("monitor: --model-threshold %v: want a probability, 0 to 1", c.Float64("model-threshold"))
 	}
 	return nil
+}
+
+// unnamed reports whether no source is named.
+func unnamed(c *cli.Context) bool {
+	return !c.Args().Present() && len(c.IntSlice("pid")) == 0 && !c.Bool("system") && c.String("kmemleak") == ""
 }
 
 // probes are the sources that have to be asked.
@@ -138,16 +153,11 @@ func (sh *shell) probes(c *cli.Context) ([]*monitor.Probe, error) {
 		if err := add(k.Probe()); err != nil {
 			return nil, err
 		}
-		if c.Bool("clear") {
-			if !k.Trigger {
-				return nil, usagef("monitor: --clear writes to %s alone", monitor.KmemleakPath)
-			}
-			if err := k.Clear(); err != nil {
-				return nil, err
-			}
+		if err := startKmemleak(k, c.Bool("clear")); err != nil {
+			return nil, err
 		}
 	}
-	if c.Bool("system") {
+	if c.Bool("system") || unnamed(c) {
 		found, why := monitor.System()
 		for _, w := range why {
 			sh.warn("left out: %s", w)
@@ -155,6 +165,21 @@ func (sh *shell) probes(c *cli.Context) ([]*monitor.Probe, error) {
 		probes = append(probes, found...)
 	}
 	return probes, nil
+}
+
+// startKmemleak has the kernel scan, and forget what it suspects if asked to.
+func startKmemleak(k monitor.Kmemleak, forget bool) error {
+	switch {
+	case !k.Trigger && forget:
+		return usagef("monitor: --clear writes to %s alone", monitor.KmemleakPath)
+	case !k.Trigger:
+		return nil
+	}
+	err := k.Start()
+	if err == nil && forget {
+		err = k.Clear()
+	}
+	return err
 }
 
 func isURL(arg string) bool {
@@ -186,8 +211,16 @@ func (sh *shell) monitorConfig(c *cli.Context) (cfg *monitor.Config, done func()
 	cfg = &monitor.Config{
 		Growth: monitor.Growth{Threshold: c.Float64("threshold") / 100, Consecutive: c.Int("consecutive"), MinSize: sizeOf(c, "min-size")},
 		Limits: monitor.Limits{Critical: sizeOf(c, "critical"), Shallow: sizeOf(c, "critical-shallow"), Warning: sizeOf(c, "warning")},
+		Window: c.Duration("link-window"),
 		State:  state,
 		Log:    slog.New(slog.NewTextHandler(sh.stderr, nil)),
+	}
+	for _, text := range c.StringSlice("silence") {
+		silence, err := monitor.ParseSilence(text, time.Now())
+		if err != nil {
+			return nil, nil, usagef("--silence %s: %v", text, err)
+		}
+		cfg.Silences = append(cfg.Silences, silence)
 	}
 	if c.String("model") == noModel {
 		return cfg, func() {}, nil
@@ -222,217 +255,4 @@ func hasSites(run *tokenize.Run) bool {
 		return false
 	}
 	return true
-}
-
-// sinks are where alerts go.
-func (sh *shell) sinks(c *cli.Context) ([]monitor.Sink, error) {
-	var log monitor.Sink = textAlerts{sh.stdout}
-	if c.String("format") == "jsonl" {
-		log = monitor.JSONLines{W: sh.stdout}
-	}
-	sinks := []monitor.Sink{log}
-	if dir := c.String("log-dir"); dir != "" {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
-		sinks = append(sinks, alertFile(filepath.Join(dir, "alerts.jsonl")))
-	}
-	if url := c.String("webhook"); url != "" {
-		if !isURL(url) {
-			return nil, usagef("monitor: --webhook %s: want a URL", url)
-		}
-		sinks = append(sinks, &monitor.Webhook{URL: url})
-	}
-	if argv := c.StringSlice("command"); len(argv) > 0 {
-		sinks = append(sinks, &monitor.Command{Argv: argv})
-	}
-	return sinks, nil
-}
-
-// textAlerts writes alerts for people.
-type textAlerts struct{ w io.Writer }
-
-func (textAlerts) Name() string { return "log" }
-
-func (t textAlerts) Send(_ context.Context, a *monitor.Alert) error {
-	what := a.Level.String()
-	if a.Resolved {
-		what = "resolved"
-	}
-	_, err := fmt.Fprintf(t.w, "%s  %-8s  %9s  %-12s  %s\n", a.Time.Format(time.TimeOnly), what, report.Bytes(a.Bytes), strings.Join(a.FiredBy, "+"), printableLine(a.Message))
-	return err
-}
-
-// printableLine keeps a name in a log from writing lines of its own.
-func printableLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-// alertFile appends alerts to a file, which may be moved away meanwhile.
-type alertFile string
-
-func (f alertFile) Name() string { return "file " + string(f) }
-
-func (f alertFile) Send(ctx context.Context, a *monitor.Alert) error {
-	file, err := os.OpenFile(string(f), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return err
-	}
-	return errors.Join(monitor.JSONLines{W: file}.Send(ctx, a), file.Close())
-}
-
-// watching is one monitor command: what its sources share.
-type watching struct {
-	sh *shell
-	c  *cli.Context
-	m  *monitor.Monitor
-}
-
-// flushTime is how long the end waits for sinks.
-const flushTime = 5 * time.Second
-
-// all watches the sources until each has ended, or the context has; then it delivers
-// what is left.
-func (w *watching) all(probes []*monitor.Probe, logs []string) error {
-	deliver, stop := context.WithCancel(context.WithoutCancel(w.c.Context))
-	var delivering, sources sync.WaitGroup
-	for _, o := range w.m.Outboxes() {
-		delivering.Go(func() { o.Run(deliver) })
-	}
-	errs := make([]error, len(probes)+len(logs))
-	for i, p := range probes {
-		sources.Go(func() { errs[i] = w.probe(p) })
-	}
-	for i, path := range logs {
-		sources.Go(func() { errs[len(probes)+i] = w.log(path) })
-	}
-	sources.Wait()
-	stop()
-	delivering.Wait()
-	last, cancel := context.WithTimeout(context.WithoutCancel(w.c.Context), flushTime)
-	defer cancel()
-	for _, o := range w.m.Outboxes() {
-		if err := o.Flush(last); err != nil {
-			w.sh.warn("%v", err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// pace is that of one source.
-func (w *watching) pace() *monitor.Pace {
-	p := &monitor.Pace{Interval: w.c.Duration("interval")}
-	if !w.c.Bool("steady") {
-		p.Load = monitor.CPULoad()
-	}
-	return p
-}
-
-// probe watches a source that has to be asked.
-func (w *watching) probe(p *monitor.Probe) error {
-	ctx := context.WithoutCancel(w.c.Context)
-	s := monitor.Watch(w.c.Context, p, w.pace())
-	if dir := w.c.String("log-dir"); dir != "" {
-		keep := &monitor.Keeper{Dir: dir}
-		s.Kept = func(data []byte) error { return keep.Keep(p, data) }
-	}
-	said := ""
-	s.Failed = func(err error) {
-		if err.Error() != said { // A server that is down stays so for a while.
-			said = err.Error()
-			w.sh.warn("%v", err)
-		}
-	}
-	loader := tokenize.NewLoader(s)
-	s.Looked = func(g *monitor.Gauge, scan monitor.Scan) error {
-		said = ""
-		if p.Scans && scan.New+scan.Vanished > 0 {
-			w.sh.warn("%s: %d new, %d persisting, %d vanished", p.Name, scan.New, scan.Persisting, scan.Vanished)
-		}
-		w.sh.log.Debug("looked", "source", p.Name, "entries", s.Report().Records)
-		run := loader.Runs()[0]
-		return w.m.Look(ctx, p.Source, run, run.Events, g)
-	}
-	if err := loader.Read(ctx); err != nil {
-		return err
-	}
-	if w.c.Context.Err() == nil {
-		w.sh.warn("%s is gone", p.Name)
-	}
-	return nil
-}
-
-// log watches a source that is read to its end.
-func (w *watching) log(path string) error {
-	st, err := os.Stat(path)
-	if path != "-" && err != nil {
-		return err
-	}
-	if path != "-" && st.Mode().IsRegular() {
-		return w.sh.follow(w.c, path, w.c.String("log-format"), func(ctx context.Context, src ingest.Source, f *ingest.Follower) error {
-			return w.read(ctx, src, func(quiet func()) { f.Quiet = quiet })
-		})
-	}
-	pipe := monitor.ReadPipe(w.c.Context, func() (io.ReadCloser, error) {
-		if path == "-" {
-			return io.NopCloser(w.sh.stdin), nil
-		}
-		return os.Open(path)
-	})
-	name := path
-	if path == "-" {
-		name = stdinName
-	}
-	src, err := ingest.NewSource(name, pipe, ingest.Options{Format: w.c.String("log-format")})
-	if err != nil && w.c.Context.Err() != nil {
-		return nil // Nothing ever came.
-	}
-	if err != nil {
-		return err
-	}
-	err = w.read(context.WithoutCancel(w.c.Context), src, func(quiet func()) { pipe.Quiet = quiet })
-	return errors.Join(err, src.Close())
-}
-
-// read looks at each process of a log now and then while it is read, and at its end.
-func (w *watching) read(ctx context.Context, src ingest.Source, onQuiet func(func())) error {
-	tail := &monitor.Tail{Source: src}
-	loader := tokenize.NewLoader(tail)
-	snapshots := src.Report().Class == ingest.Snapshots
-	var failed error
-	seen := int64(0)
-	look := func() {
-		settled := tail.Settled()
-		if failed != nil || snapshots && settled == seen {
-			return // The growth rule counts snapshots.
-		}
-		seen = settled
-		runs := loader.Runs()
-		for _, run := range runs {
-			cut := run.Events
-			if len(runs) == 1 {
-				cut = min(cut, uint32(settled))
-			}
-			failed = errors.Join(failed, w.m.Look(ctx, monitor.Source{Name: run.Name}, run, cut, nil))
-		}
-	}
-	pace := w.pace()
-	next := time.Now().Add(pace.Next())
-	onQuiet(func() {
-		if time.Now().After(next) {
-			look()
-			next = time.Now().Add(pace.Next())
-		}
-	})
-	err := loader.Read(ctx)
-	if err == nil {
-		look()
-	}
-	w.sh.warnings(src.Report())
-	return errors.Join(err, failed)
 }

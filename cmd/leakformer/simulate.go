@@ -7,8 +7,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -20,13 +22,13 @@ func (sh *shell) simulate() *cli.Command {
 		Name:  "simulate",
 		Usage: "be a process that leaks, to try out what watches it",
 		Description: "Allocates --size bytes every --interval, writes to every page, and keeps them; beside it allocates buffers that it\n" +
-			"lets go. The log that --log writes has Valgrind's trace-malloc lines.",
+			"lets go. The log has Valgrind's trace-malloc lines; leakformer monitor finds it.",
 		Flags: []cli.Flag{
 			sizeFlag("size", "1MB", "`BYTES` that each leak takes"),
 			&cli.IntFlag{Name: "count", Usage: "end after this `NUMBER` of leaks (0: when interrupted)"},
 			&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "`TIME` between two leaks"},
 			&cli.BoolFlag{Name: "cleanup", Usage: "free all before the end"},
-			&cli.StringFlag{Name: "log", Usage: "`FILE` to write what is allocated and freed to"},
+			&cli.StringFlag{Name: "log", Usage: "`FILE` to write what is allocated and freed to (default: one in the user's cache folder, which goes when the process does)"},
 		},
 		Action: sh.simulateAction,
 	}
@@ -42,18 +44,82 @@ func (sh *shell) simulateAction(c *cli.Context) error {
 	case c.Int("count") < 0 || c.Duration("interval") < 0:
 		return usagef("simulate: --count and --interval: want no negative number")
 	}
-	var out io.Writer = io.Discard
-	if path := c.String("log"); path != "" {
-		f, err := os.Create(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		out = f
+	out, done, err := simulationLog(c.String("log"))
+	if err != nil {
+		return err
 	}
+	defer done()
 	l := &leaker{size: int(size), log: bufio.NewWriter(out), pid: os.Getpid(), begun: time.Now()}
 	fmt.Fprintf(sh.stderr, "leakformer: process %d leaks %d bytes every %v\n", l.pid, size, c.Duration("interval"))
 	return l.run(c.Context, c.Int("count"), c.Duration("interval"), c.Bool("cleanup"))
+}
+
+// simulationLog opens the log. One that nobody named lies where [simulations] looks for
+// it until the process ends.
+func simulationLog(path string) (out io.Writer, done func(), err error) {
+	temporary := path == ""
+	if temporary {
+		dir, err := simulationDir()
+		if err == nil {
+			err = os.MkdirAll(dir, 0o700)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w; name a file with --log", err)
+		}
+		for _, old := range simulationLogs(dir) {
+			if !old.alive {
+				os.Remove(old.path)
+			}
+		}
+		path = filepath.Join(dir, fmt.Sprintf("%d.log", os.Getpid()))
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, func() {
+		f.Close()
+		if temporary {
+			os.Remove(path)
+		}
+	}, nil
+}
+
+func simulationDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "leakformer", "simulate"), err
+}
+
+// simulations are the logs that simulate is writing for this user.
+func simulations() (logs []string) {
+	dir, err := simulationDir()
+	if err != nil {
+		return nil
+	}
+	for _, l := range simulationLogs(dir) {
+		if l.alive {
+			logs = append(logs, l.path)
+		}
+	}
+	return logs
+}
+
+// simulationFile is a log in the folder of simulations, whose name is its process's
+// number.
+type simulationFile struct {
+	path  string
+	alive bool
+}
+
+func simulationLogs(dir string) (logs []simulationFile) {
+	found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*.log"))
+	for _, path := range found {
+		pid, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(path), ".log"))
+		if err == nil && pid > 0 {
+			logs = append(logs, simulationFile{path, syscall.Kill(pid, 0) == nil})
+		}
+	}
+	return logs
 }
 
 // leaker leaks, and writes what it does as Valgrind does.

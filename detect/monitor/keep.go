@@ -43,11 +43,22 @@ func (k *Keeper) Keep(p *Probe, data []byte) error {
 	if k.Now != nil {
 		now = k.Now
 	}
+	return AppendWhole(path, append([]byte(p.Mark(now())), data...))
+}
+
+// AppendWhole appends data to a file, or after an error none of it: a disk that is full
+// would leave half a record, and what is written later would follow it.
+func AppendWhole(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append([]byte(p.Mark(now())), data...))
+	st, err := f.Stat()
+	if err == nil {
+		if _, err = f.Write(data); err != nil {
+			err = errors.Join(err, f.Truncate(st.Size()))
+		}
+	}
 	return errors.Join(err, f.Close())
 }
 
@@ -58,7 +69,12 @@ func (k *Keeper) single(p *Probe, data []byte) error {
 	if old := k.n - int(or(int64(k.MaxFiles), 1000)); old > 0 {
 		os.Remove(name(old))
 	}
-	return os.WriteFile(name(k.n), data, 0o644)
+	os.Remove(name(k.n)) // of an earlier monitor
+	err := AppendWhole(name(k.n), data)
+	if err != nil {
+		os.Remove(name(k.n))
+	}
+	return err
 }
 
 func or(n, otherwise int64) int64 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -14,6 +16,13 @@ type Sink interface {
 	// Send delivers an alert. It is called again with the same alert after an
 	// error, but for one that is an [ErrRefused].
 	Send(ctx context.Context, a *Alert) error
+}
+
+// A Renewer is a sink that forgets an alert unless it is sent again while it lasts.
+type Renewer interface {
+	Sink
+	// Renewal is how often.
+	Renewal() time.Duration
 }
 
 // ErrRefused says that a sink will never take an alert: it is not sent again.
@@ -61,11 +70,19 @@ func (o *Outbox) add(a Alert) {
 // Run delivers until the context is done. What is left then waits in the state.
 func (o *Outbox) Run(ctx context.Context) {
 	wait := o.First
+	var renewal <-chan time.Time // never, for most sinks
+	if r, ok := o.sink.(Renewer); ok {
+		ticker := time.NewTicker(r.Renewal())
+		defer ticker.Stop()
+		renewal = ticker.C
+	}
 	for ctx.Err() == nil {
 		a := o.front()
 		if a == nil {
 			select {
 			case <-o.wake:
+			case <-renewal:
+				o.renew(ctx)
 			case <-ctx.Done():
 			}
 			continue
@@ -89,6 +106,33 @@ func (o *Outbox) Run(ctx context.Context) {
 		}
 		wait = min(2*wait, o.Longest)
 	}
+}
+
+// renew sends again what lasts. What fails is sent at the next renewal.
+func (o *Outbox) renew(ctx context.Context) {
+	for _, a := range o.m.lasting() {
+		if o.Len() > 0 {
+			return // It may be that just this one is over.
+		}
+		if err := o.sink.Send(ctx, &a); err != nil && ctx.Err() == nil {
+			o.m.cfg.Log.Warn("an alert could not be renewed", "sink", o.sink.Name(), "alert", a.ID, "error", err)
+		}
+	}
+}
+
+// lasting are the alerts that were told and not resolved, as they were told last.
+func (m *Monitor) lasting() []Alert {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var alerts []Alert
+	for _, key := range slices.Sorted(maps.Keys(m.state.Sites)) {
+		if r := m.state.Sites[key]; r.Level > Silent && r.Last != nil {
+			a := *r.Last
+			a.Previous = a.Level // The level before it has been ended.
+			alerts = append(alerts, a)
+		}
+	}
+	return alerts
 }
 
 // Flush delivers what waits until nothing does, an attempt fails, or the context is

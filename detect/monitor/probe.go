@@ -163,14 +163,16 @@ func (k Kmemleak) Probe() (*Probe, error) {
 	return &Probe{Source: Source{Name: filepath.Base(k.Path), Kernel: true}, Format: "kmemleak", Take: take, Mark: mark, Scans: true}, nil
 }
 
+// Start has the kernel scan by itself, every ten minutes if it was not told otherwise.
+func (k Kmemleak) Start() error { return k.write("scan=on") }
+
 // Clear has the kernel forget its suspects: what is reported from now on is new.
 func (k Kmemleak) Clear() error { return k.write("clear") }
 
 func (k Kmemleak) write(command string) error {
-	f, err := os.OpenFile(k.Path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
+	err := writeTo(k.Path, command)
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0 {
+		err = fmt.Errorf("%w: kmemleak is switched off until the kernel is started again, with kmemleak=on", err)
 	}
-	_, err = f.WriteString(command)
-	return errors.Join(err, f.Close())
+	return err
 }

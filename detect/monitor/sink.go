@@ -2,11 +2,14 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -38,44 +41,50 @@ type Webhook struct {
 }
 
 // Name is the URL.
-func (w *Webhook) Name() string { return "webhook " + w.URL }
+func (w *Webhook) Name() string { return "webhook " + redacted(w.URL) }
 
-// Send posts the alert. Any status from 200 to 299 is a receipt; 400, 413 and 422 say
-// that this content is not wanted, and that sending it again is no use.
+// Send posts the alert.
 func (w *Webhook) Send(ctx context.Context, a *Alert) error {
-	timeout := w.Timeout
-	if timeout == 0 {
-		timeout = 10 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return post(ctx, w.Client, w.Timeout, w.URL, a, http.Header{"Idempotency-Key": {a.ID}})
+}
+
+// post sends a value as JSON. Any status from 200 to 299 is a receipt; 400, 413 and 422
+// say that this content is not wanted, and that sending it again is no use.
+func post(ctx context.Context, client *http.Client, timeout time.Duration, to string, value any, header http.Header) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(timeout, 10*time.Second))
 	defer cancel()
-	body, err := json.Marshal(a)
+	body, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", a.ID)
-	client := w.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
+	resp, err := cmp.Or(client, http.DefaultClient).Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
 	switch s := resp.StatusCode; {
 	case s >= 200 && s < 300:
 		return nil
 	case s == http.StatusBadRequest, s == http.StatusRequestEntityTooLarge, s == http.StatusUnprocessableEntity:
-		return fmt.Errorf("%w: %s", ErrRefused, resp.Status)
+		return fmt.Errorf("%w: %s: %.200q", ErrRefused, resp.Status, said)
 	}
 	return fmt.Errorf("the server answers %s", resp.Status)
+}
+
+// redacted is a URL without its password.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Redacted()
 }
 
 // Command runs a program for each alert: no shell sees it. The alert is on its
@@ -93,11 +102,7 @@ func (c *Command) Name() string { return "command " + strings.Join(c.Argv, " ") 
 
 // Send runs the program.
 func (c *Command) Send(ctx context.Context, a *Alert) error {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = 30 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, 30*time.Second))
 	defer cancel()
 	body, err := json.Marshal(a)
 	if err != nil {

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"leakformer/detect"
+	"leakformer/detect/dashboard"
+	"leakformer/detect/monitor"
+)
+
+// page shows what a monitor finds while it watches. It is a sink of alerts.
+type page struct {
+	sh       *shell
+	c        *cli.Context
+	store    dashboard.Store
+	model    string
+	listener net.Listener
+}
+
+// openPage listens before anything is watched, so that an address that is taken is told
+// at once, and has the looks shown.
+func (sh *shell) openPage(c *cli.Context, cfg *monitor.Config) (*page, error) {
+	listener, err := listen(c)
+	if err != nil {
+		return nil, err
+	}
+	p := &page{sh: sh, c: c, store: &dashboard.Memory{}, listener: listener, model: noModel}
+	if t, ok := cfg.Scorer.(*trained); ok {
+		p.model = t.id
+	}
+	cfg.Looked = p.look
+	sh.warn("the page is http://%s/", listener.Addr())
+	return p, nil
+}
+
+func (p *page) close() { p.listener.Close() }
+
+// during answers requests while f runs, and after that until the context ends. An error
+// of f is the end.
+func (p *page) during(ctx context.Context, f func() error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		err := f()
+		if err != nil {
+			stop()
+		} else if ctx.Err() == nil {
+			p.sh.warn("all sources have ended; the page stays until it is interrupted")
+		}
+		ended <- err
+	}()
+	s := &serving{sh: p.sh, c: p.c, store: p.store}
+	err := s.answer(ctx, p.listener)
+	return errors.Join(err, <-ended)
+}
+
+// Name is that of a sink.
+func (p *page) Name() string { return "page" }
+
+// Send puts an alert into the store.
+func (p *page) Send(ctx context.Context, a *monitor.Alert) error {
+	return p.store.Add(ctx, dashboard.History{Alerts: []dashboard.Alert{{
+		ID: a.ID, Timestamp: a.Time.UTC(), Level: a.Level.String(), Resolved: a.Resolved, Log: a.Source, Finding: dashboard.SiteID(a.Source, a.SiteID),
+		Site: a.Site, StackTrace: a.Stack, SizeMB: a.SizeMB, Bytes: a.Bytes, Probability: a.Probability, FiredBy: a.FiredBy, Message: a.Message,
+	}}})
+}
+
+// look puts what was seen of a source in place of what was seen before. That the page
+// lacks a look keeps nobody from being told.
+func (p *page) look(ctx context.Context, l *monitor.Look) error {
+	s := &suspects{Store: p.store, look: l, byID: map[string]*monitor.Suspect{}}
+	s.Handler = &dashboard.Collector{Store: s, Level: level}
+	d := detect.Detector{Scorer: l, Threshold: l.Threshold, Model: p.model, All: true}
+	_, err := d.Detect(ctx, l.Scene, s)
+	if err == nil {
+		err = p.store.Add(ctx, history(l))
+	}
+	if err != nil && ctx.Err() == nil {
+		p.sh.warn("the page lacks a look at %s: %v", l.Source.Name, err)
+	}
+	return nil
+}
+
+// history is the live bytes of a source and of the suspects in it.
+func history(l *monitor.Look) (h dashboard.History) {
+	whole := dashboard.Snapshot{Log: l.Source.Name, Timestamp: l.Time.UTC(), Live: l.Bytes}
+	for i := range l.Suspects {
+		s := &l.Suspects[i]
+		h.Snapshots = append(h.Snapshots, dashboard.Snapshot{Log: whole.Log, ID: dashboard.SiteID(whole.Log, s.SiteID), Timestamp: whole.Timestamp, Live: s.Live, Leaked: s.Bytes})
+		if s.Of >= 0 { // else it is the whole
+			whole.Leaked += s.Bytes
+		}
+	}
+	h.Snapshots = append(h.Snapshots, whole)
+	return h
+}
+
+// suspects makes the findings of the page from those of a detector, which knows the
+// course and the reasons, and from the suspects of a monitor, which knows what grew.
+type suspects struct {
+	detect.Handler
+	dashboard.Store
+	look *monitor.Look
+	byID map[string]*monitor.Suspect
+}
+
+// Finding passes on findings on suspects.
+func (s *suspects) Finding(f *detect.Finding) error {
+	site := int(f.Run.Blocks[f.Blocks[0]].Site)
+	for i := range s.look.Suspects {
+		if s.look.Suspects[i].Of == site {
+			s.byID[dashboard.ID(f)] = &s.look.Suspects[i]
+			return s.Handler.Finding(f)
+		}
+	}
+	return nil
+}
+
+// Put adds what the monitor knows to the findings of a detector.
+func (s *suspects) Put(ctx context.Context, run dashboard.Run, findings []dashboard.Finding) error {
+	for i := range findings {
+		s.amend(&run, &findings[i], s.byID[findings[i].ID])
+	}
+	for i := range s.look.Suspects {
+		if suspect := &s.look.Suspects[i]; suspect.Of < 0 {
+			f := dashboard.Finding{ID: dashboard.SiteID(run.Log, suspect.SiteID), Log: run.Log, Program: run.Program, Timestamp: suspect.Time, Site: suspect.Site, StackTrace: []string{}}
+			s.amend(&run, &f, suspect)
+			findings = append(findings, f)
+		}
+	}
+	return s.Store.Put(ctx, run, findings)
+}
+
+// amend writes the verdict of the growth rule beside that of the model.
+func (s *suspects) amend(run *dashboard.Run, f *dashboard.Finding, by *monitor.Suspect) {
+	f.Level = by.Level.String()
+	if !by.Model {
+		f.Leak, f.Bytes, f.SizeMB = true, by.Bytes, by.SizeMB
+		run.Leaks++
+		run.LeakedBytes += by.Bytes
+	}
+	reasons := slices.Clone(by.Reasons)
+	if by.Linked != nil {
+		reasons = append(reasons, fmt.Sprintf("together with %s: %d bytes at %s", by.Linked.Source, by.Linked.Bytes, strings.Join(append([]string{by.Linked.Site}, by.Linked.Stack...), " < ")))
+	}
+	if s.look.Judged {
+		reasons = append(reasons, f.Why...)
+	}
+	f.Why = reasons
+}
