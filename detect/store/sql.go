@@ -1,0 +1,162 @@
+package store
+
+import (
+	"strings"
+
+	"leakformer/detect/dashboard"
+)
+
+// The file says what it is: application is in its header, and version counts the
+// schemas that there were.
+const (
+	application = 0x6c6b666d // "lkfm"
+	version     = 1
+)
+
+// schema makes an empty file a store. Times are milliseconds since 1970. What queries
+// look at is in columns; the rest is JSON.
+//
+// Findings are narrow, so that those of a day fit into memory: their JSON is in texts,
+// in short as lists show it, and whole where that is more. The words of a call stack
+// are kept once, in lower case, with the byte 0xff between them, which no text has.
+const schema = `
+CREATE TABLE meta (id TEXT NOT NULL, changes INTEGER NOT NULL) STRICT;
+CREATE TABLE runs (n INTEGER PRIMARY KEY, log TEXT NOT NULL UNIQUE, words BLOB NOT NULL, time INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE stacks (n INTEGER PRIMARY KEY, words BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE findings (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, stack INTEGER NOT NULL, program TEXT NOT NULL,
+	level TEXT NOT NULL, leak INTEGER NOT NULL, probability REAL NOT NULL, bytes INTEGER NOT NULL) STRICT;
+CREATE INDEX findings_all ON findings (leak DESC, probability DESC, bytes DESC);
+CREATE INDEX findings_run ON findings (run, leak DESC, probability DESC, bytes DESC);
+CREATE INDEX findings_program ON findings (program, leak DESC, probability DESC, bytes DESC);
+CREATE INDEX findings_level ON findings (level, leak DESC, probability DESC, bytes DESC);
+CREATE TABLE texts (finding INTEGER PRIMARY KEY, short BLOB NOT NULL, whole BLOB NOT NULL) STRICT;
+CREATE TABLE decisions (id TEXT PRIMARY KEY, decision TEXT NOT NULL, time INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE courses (n INTEGER PRIMARY KEY, log TEXT NOT NULL, id TEXT NOT NULL, UNIQUE (log, id)) STRICT;
+CREATE TABLE snapshots (course INTEGER NOT NULL, time INTEGER NOT NULL, live INTEGER NOT NULL, leaked INTEGER NOT NULL,
+	PRIMARY KEY (course, time)) STRICT, WITHOUT ROWID;
+CREATE TABLE alerts (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, log TEXT NOT NULL, finding TEXT NOT NULL, time INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE INDEX alerts_time ON alerts (time);
+CREATE INDEX alerts_log ON alerts (log, time);
+INSERT INTO meta VALUES (lower(hex(randomblob(8))), 0);
+`
+
+// What is written.
+const (
+	countChange = `UPDATE meta SET changes = changes + 1`
+
+	putRun = `INSERT INTO runs (log, words, time, body) VALUES (?, ?, ?, ?)
+		ON CONFLICT (log) DO UPDATE SET words = excluded.words, time = excluded.time, body = excluded.body RETURNING n`
+	dropTexts    = `DELETE FROM texts WHERE finding IN (SELECT n FROM findings WHERE run = ?)`
+	dropFindings = `DELETE FROM findings WHERE run = ?`
+	// An update that changes nothing, so that there is always a row to return.
+	putStack    = `INSERT INTO stacks (words) VALUES (?) ON CONFLICT (words) DO UPDATE SET words = words RETURNING n`
+	putFinding  = `INSERT INTO findings (id, run, stack, program, level, leak, probability, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING n`
+	putText     = `INSERT INTO texts (finding, short, whole) VALUES (?, ?, ?)`
+	putDecision = `INSERT INTO decisions (id, decision, time) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET decision = excluded.decision, time = excluded.time`
+	isFinding = `SELECT count(*) FROM findings WHERE id = ?`
+
+	putCourse   = `INSERT INTO courses (log, id) VALUES (?, ?) ON CONFLICT (log, id) DO UPDATE SET log = log RETURNING n`
+	putSnapshot = `INSERT INTO snapshots (course, time, live, leaked) VALUES (?, ?, ?, ?)
+		ON CONFLICT (course, time) DO UPDATE SET live = excluded.live, leaked = excluded.leaked`
+	putAlert = `INSERT INTO alerts (id, log, finding, time, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+)
+
+// expiry removes what is from before a time, and then what nothing refers to any more.
+// A decision outlives its finding by the same time.
+var expiry = []string{
+	`DELETE FROM texts WHERE finding IN (SELECT n FROM findings WHERE run IN (SELECT n FROM runs WHERE time < ?1))`,
+	`DELETE FROM findings WHERE run IN (SELECT n FROM runs WHERE time < ?1)`,
+	`DELETE FROM runs WHERE time < ?1`,
+	`DELETE FROM snapshots WHERE course IN (SELECT n FROM courses) AND time < ?1`,
+	`DELETE FROM alerts WHERE time < ?1`,
+	`DELETE FROM decisions WHERE time < ?1 AND id NOT IN (SELECT id FROM findings)`,
+}
+
+var sweep = []string{
+	`DELETE FROM stacks WHERE n NOT IN (SELECT stack FROM findings)`,
+	`DELETE FROM courses WHERE NOT EXISTS (SELECT 1 FROM snapshots WHERE course = n)`,
+}
+
+// What is asked.
+const (
+	allRuns    = `SELECT body FROM runs ORDER BY n`
+	theChanges = `SELECT changes FROM meta`
+	theID      = `SELECT id FROM meta`
+
+	oneFinding = `SELECT iif(length(whole) > 0, whole, short), coalesce(decision, '') FROM findings AS f JOIN texts ON finding = n LEFT JOIN decisions AS d ON d.id = f.id WHERE f.id = ?`
+
+	someSnapshots = `SELECT time, live, leaked FROM snapshots WHERE course = (SELECT n FROM courses WHERE log = ? AND id = ?) AND time >= ? AND time < ? ORDER BY time`
+	// The last of each part, found in the index: it takes no longer for a longer course.
+	thinSnapshots = `WITH RECURSIVE
+		the (course) AS (SELECT n FROM courses WHERE log = ?1 AND id = ?2),
+		ends (first, last) AS (SELECT (SELECT min(time) FROM snapshots, the WHERE snapshots.course = the.course AND time >= ?3 AND time < ?4),
+			(SELECT max(time) FROM snapshots, the WHERE snapshots.course = the.course AND time >= ?3 AND time < ?4)),
+		parts (at, size, stop) AS (SELECT first, (last - first) / ?5 + 1, last FROM ends WHERE first IS NOT NULL
+			UNION ALL SELECT at + size, size, stop FROM parts WHERE at + size <= stop)
+		SELECT time, live, leaked FROM parts, the, snapshots AS s WHERE s.course = the.course
+			AND s.time = (SELECT max(time) FROM snapshots AS l WHERE l.course = the.course AND l.time >= at AND l.time < at + size AND l.time <= stop)
+		ORDER BY time`
+)
+
+// ranking is the order of lists; among equals what was put first is first.
+const ranking = ` ORDER BY leak DESC, probability DESC, bytes DESC, n`
+
+// listed is the statement that lists the findings that a query means.
+func listed(q dashboard.Query) (string, []any) {
+	where, args := meant(q)
+	limit := -1
+	if q.Limit > 0 {
+		limit = q.Limit
+	}
+	return `SELECT short, coalesce(decision, '') FROM (SELECT * FROM findings WHERE ` + where + ranking + ` LIMIT ?) AS f
+		JOIN texts ON finding = n LEFT JOIN decisions AS d ON d.id = f.id` + ranking, append(args, limit)
+}
+
+// counted is the statement that counts them.
+func counted(q dashboard.Query) (string, []any) {
+	where, args := meant(q)
+	return `SELECT count(*) FROM findings WHERE ` + where, args
+}
+
+// meant is the condition that is true of the findings that a query means.
+func meant(q dashboard.Query) (string, []any) {
+	where, args := []string{"true"}, []any{}
+	and := func(condition string, values ...any) {
+		where, args = append(where, condition), append(args, values...)
+	}
+	if q.Log != "" {
+		and("run = (SELECT n FROM runs WHERE log = ?)", q.Log)
+	}
+	if q.Program != "" {
+		and("program = ?", q.Program)
+	}
+	if q.Level != "" {
+		and("level = ?", q.Level)
+	}
+	if q.Decision != dashboard.Undecided {
+		and("id IN (SELECT id FROM decisions WHERE decision = ?)", string(q.Decision))
+	}
+	if q.Text != "" {
+		text := []byte(strings.ToLower(q.Text))
+		and("(stack IN (SELECT n FROM stacks WHERE instr(words, ?)) OR run IN (SELECT n FROM runs WHERE instr(words, ?)))", text, text)
+	}
+	return strings.Join(where, " AND "), args
+}
+
+// told is the statement for the alerts in a window, the latest first.
+func told(w dashboard.Window) (string, []any) {
+	from, to := bounds(w)
+	where, args := "time >= ? AND time < ?", []any{from, to}
+	if w.Log != "" {
+		where, args = where+" AND log = ?", append(args, w.Log)
+	}
+	if w.ID != "" {
+		where, args = where+" AND finding = ?", append(args, w.ID)
+	}
+	limit := -1
+	if w.Limit > 0 {
+		limit = w.Limit
+	}
+	return `SELECT body FROM alerts WHERE ` + where + ` ORDER BY time DESC, n DESC LIMIT ?`, append(args, limit)
+}

@@ -1,0 +1,221 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"leakformer/detect/dashboard"
+)
+
+// write does something whole or not at all, and then counts as a change.
+func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer tx.Rollback()
+	if err := do(tx); err != nil {
+		return s.explain(err)
+	}
+	if _, err := tx.ExecContext(ctx, countChange); err != nil {
+		return s.explain(err)
+	}
+	if err := tx.Commit(); err != nil {
+		return s.explain(err)
+	}
+	s.Version()
+	return nil
+}
+
+// Put implements [dashboard.Store].
+func (s *Store) Put(ctx context.Context, run dashboard.Run, findings []dashboard.Finding) error {
+	body, err := json.Marshal(run)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, func(tx *sql.Tx) error {
+		p := putting{ctx: ctx, tx: tx, stacks: map[string]int64{}, now: s.cfg.Now().UnixMilli()}
+		if err := tx.QueryRowContext(ctx, putRun, run.Log, lowered(run.Log), run.Timestamp.UnixMilli(), body).Scan(&p.run); err != nil {
+			return err
+		}
+		for _, drop := range []string{dropTexts, dropFindings} {
+			if _, err := tx.ExecContext(ctx, drop, p.run); err != nil {
+				return err
+			}
+		}
+		for _, statement := range []struct {
+			to  **sql.Stmt
+			sql string
+		}{{&p.stack, putStack}, {&p.finding, putFinding}, {&p.text, putText}, {&p.decision, putDecision}} {
+			if *statement.to, err = tx.PrepareContext(ctx, statement.sql); err != nil {
+				return err
+			}
+		}
+		for i := range findings {
+			if err := p.put(&findings[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// putting is the findings of one run on their way into the file. Its statements end
+// with the transaction.
+type putting struct {
+	ctx                            context.Context
+	tx                             *sql.Tx
+	stack, finding, text, decision *sql.Stmt
+	stacks                         map[string]int64 // those that were put
+	run, now                       int64
+}
+
+func (p *putting) put(f *dashboard.Finding) error {
+	short, whole, err := texts(f)
+	if err != nil {
+		return err
+	}
+	words := lowered(append([]string{f.Site}, f.StackTrace...)...)
+	stack, known := p.stacks[string(words)]
+	if !known {
+		if err := p.stack.QueryRowContext(p.ctx, words).Scan(&stack); err != nil {
+			return err
+		}
+		p.stacks[string(words)] = stack
+	}
+	var n int64
+	if err := p.finding.QueryRowContext(p.ctx, f.ID, p.run, stack, f.Program, f.Level, f.Leak, f.Probability, f.Bytes).Scan(&n); err != nil {
+		return err
+	}
+	if _, err := p.text.ExecContext(p.ctx, n, short, whole); err != nil {
+		return err
+	}
+	if f.Decision != dashboard.Undecided {
+		_, err = p.decision.ExecContext(p.ctx, f.ID, string(f.Decision), p.now)
+	}
+	return err
+}
+
+// lowered is texts in lower case, with the byte between them that no text has.
+func lowered(texts ...string) []byte {
+	var b bytes.Buffer
+	for _, t := range texts {
+		b.WriteString(strings.ToLower(strings.ToValidUTF8(t, "\uFFFD")))
+		b.WriteByte(0xff)
+	}
+	return b.Bytes()
+}
+
+// texts writes a finding as JSON, in short and whole; whole is empty where that is the
+// same.
+func texts(f *dashboard.Finding) (short, whole []byte, err error) {
+	if short, err = json.Marshal(f.Short()); err != nil {
+		return nil, nil, err
+	}
+	if whole, err = json.Marshal(f); err != nil {
+		return nil, nil, err
+	}
+	if bytes.Equal(short, whole) {
+		whole = []byte{}
+	}
+	return short, whole, nil
+}
+
+// Decide implements [dashboard.Store].
+func (s *Store) Decide(ctx context.Context, id string, d dashboard.Decision) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		var n int
+		if err := tx.QueryRowContext(ctx, isFinding, id).Scan(&n); err != nil {
+			return err
+		}
+		if n == 0 {
+			return dashboard.ErrNotFound
+		}
+		_, err := tx.ExecContext(ctx, putDecision, id, string(d), s.cfg.Now().UnixMilli())
+		return err
+	})
+}
+
+// Add implements [dashboard.Store].
+func (s *Store) Add(ctx context.Context, h dashboard.History) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		if err := addSnapshots(ctx, tx, h.Snapshots); err != nil {
+			return err
+		}
+		for _, a := range h.Alerts {
+			a.Timestamp = a.Timestamp.UTC().Truncate(time.Millisecond)
+			body, err := json.Marshal(a)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, putAlert, a.ID, a.Log, a.Finding, a.Timestamp.UnixMilli(), body); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func addSnapshots(ctx context.Context, tx *sql.Tx, snapshots []dashboard.Snapshot) error {
+	if len(snapshots) == 0 {
+		return nil
+	}
+	insert, err := tx.PrepareContext(ctx, putSnapshot)
+	if err != nil {
+		return err
+	}
+	type course struct{ log, id string }
+	courses := map[course]int64{}
+	for _, p := range snapshots {
+		n, known := courses[course{p.Log, p.ID}]
+		if !known {
+			if err := tx.QueryRowContext(ctx, putCourse, p.Log, p.ID).Scan(&n); err != nil {
+				return err
+			}
+			courses[course{p.Log, p.ID}] = n
+		}
+		if _, err := insert.ExecContext(ctx, n, p.Timestamp.UnixMilli(), p.Live, p.Leaked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Expire removes what is older than the retention.
+func (s *Store) Expire(ctx context.Context) error {
+	before := s.cfg.Now().Add(-s.cfg.Retention).UnixMilli()
+	gone := int64(0)
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer tx.Rollback()
+	for _, statement := range expiry {
+		r, err := tx.ExecContext(ctx, statement, before)
+		if err != nil {
+			return s.explain(err)
+		}
+		n, err := r.RowsAffected()
+		if err != nil {
+			return s.explain(err)
+		}
+		gone += n
+	}
+	if gone == 0 {
+		return nil // A change that changes nothing is none.
+	}
+	for _, statement := range append(sweep[:len(sweep):len(sweep)], countChange) {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return s.explain(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return s.explain(err)
+	}
+	s.Version()
+	return nil
+}
