@@ -94,6 +94,8 @@ type site struct {
 	// first leaked block is leaked, 0 where that is not known.
 	number int32
 	since  uint32
+	// kinds of a leaking site, by trait; nil of others.
+	kinds []int
 }
 
 // Compare lets all entrants judge the same samples. It keeps none of the samples'
@@ -127,7 +129,8 @@ func (r *Result) add(ctx context.Context, s *Sample) error {
 	r.byBlock = append(r.byBlock, s.Truth.ByBlock())
 	r.agreements = append(r.agreements, agreement(s.Scene, s.Truth, detect.Grouping{}))
 	s.Scene.Views(func(v *tokenize.View) bool {
-		r.sites = append(r.sites, site{at, s.Truth.Count(v), int32(v.Site), s.Truth.first(v)})
+		leaked := s.Truth.Count(v)
+		r.sites = append(r.sites, site{at, leaked, int32(v.Site), s.Truth.first(v), kindsOf(s.Truth, v, leaked)})
 		return true
 	})
 	for k, e := range r.entrants {

@@ -42,6 +42,7 @@ func (sh *shell) eval() *cli.Command {
 			&cli.IntFlag{Name: "snapshots", Usage: "show the event logs as `N` evenly spaced snapshots of what was live, up to each cut"},
 			&cli.Float64Flag{Name: "every", Usage: "look at each run after every such `SHARE` of its events, too, to see how soon leaks are found"},
 			&cli.BoolFlag{Name: "robustness", Usage: "measure how verdicts change when the same runs are logged in another way, in place of the table"},
+			&cli.BoolFlag{Name: "recall", Usage: "tell which leaks the model finds, by their number, share and age, in place of the table"},
 			&cli.StringSliceFlag{Name: "beside", Usage: "`NAME=DIR` with logs of the same runs by another tool, or a collection of runs that differ in one thing, for --robustness; may be repeated"},
 			&cli.StringFlag{Name: "html", Usage: "`FILE` for a page with all tables and diagrams"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
@@ -70,6 +71,9 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	}
 	if every := c.Float64("every"); c.IsSet("every") && !(every >= 0.001 && every < 1) {
 		return usagef("eval: --every %v: want a share of the events, 0.001 or more and less than 1", every)
+	}
+	if c.Bool("recall") && c.String("format") != "text" {
+		return usagef("eval: --recall is a table in text, not in %s", c.String("format"))
 	}
 	if page := c.String("html"); page != "" {
 		if err := writable("the page", page); err != nil {
@@ -128,6 +132,9 @@ func (sh *shell) evalAction(c *cli.Context) error {
 	res, err := eval.Compare(c.Context, e.samples(), append(entrants, eval.RuleEntrants()...))
 	if err != nil {
 		return err
+	}
+	if c.Bool("recall") {
+		return eval.WriteRecalls(sh.stdout, res.Recalls())
 	}
 	programs := c.Bool("programs") || c.String("format") == "summary"
 	page := c.String("html")
