@@ -233,7 +233,7 @@ func (l *Labels) Find(log string) (*LogLabels, error) {
 // Verify reads the log file once and refuses it when it is not the one that was
 // labelled.
 func (l *LogLabels) Verify(path string) error {
-	sum, err := hashFile(path)
+	sum, err := HashFile(path)
 	if err != nil {
 		return fmt.Errorf("labels: %w", err)
 	}
@@ -243,8 +243,8 @@ func (l *LogLabels) Verify(path string) error {
 	return nil
 }
 
-// hashFile returns the SHA-256 of a file in hexadecimal.
-func hashFile(path string) (string, error) {
+// HashFile returns the SHA-256 of a file in hexadecimal, as labels have it.
+func HashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

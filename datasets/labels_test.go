@@ -100,7 +100,7 @@ func TestFindAndVerify(t *testing.T) {
 	if err := found.Verify(path); err == nil || !strings.Contains(err.Error(), "another run") {
 		t.Errorf("another file was accepted: %v", err)
 	}
-	if found.SHA256, err = hashFile(path); err != nil || found.Verify(path) != nil {
+	if found.SHA256, err = HashFile(path); err != nil || found.Verify(path) != nil {
 		t.Errorf("the right file was refused: %v", err)
 	}
 	if err := found.Verify(path + ".missing"); err == nil {

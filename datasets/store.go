@@ -43,7 +43,7 @@ func (c *collector) one(ctx context.Context, class Class, seed uint64, log strin
 	if class == Clean {
 		c.count(ctl)
 	}
-	if labels.SHA256, err = hashFile(log); err != nil {
+	if labels.SHA256, err = HashFile(log); err != nil {
 		return nil, nil, err
 	}
 	return &Run{

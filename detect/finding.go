@@ -126,16 +126,12 @@ type Summary struct {
 // add books a site.
 func (s *Summary) add(c *candidate) {
 	s.Sites++
-	out := amount(c.view.Scene.Run, c.view.Live)
-	s.Outstanding.Blocks += out.Blocks
-	s.Outstanding.Bytes += out.Bytes
+	s.Outstanding = plus(s.Outstanding, amount(c.view.Scene.Run, c.view.Live))
 }
 
 // call books a leak.
 func (s *Summary) call(c *candidate) {
 	s.Leaks++
 	s.FalseAlarms += 1 - c.probability
-	lost := amount(c.view.Scene.Run, c.blocks)
-	s.Leaked.Blocks += lost.Blocks
-	s.Leaked.Bytes += lost.Bytes
+	s.Leaked = plus(s.Leaked, amount(c.view.Scene.Run, c.blocks))
 }

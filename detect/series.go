@@ -15,12 +15,9 @@ type course struct {
 }
 
 func newCourse(run *tokenize.Run, site int) *course {
-	c := &course{looks: run.Snapshots, bytes: make([]int64, len(run.Snapshots))}
-	points := run.Series[site]
-	for i, look := range c.looks {
-		if len(points) > 0 && points[0].Scan == look.Scan {
-			c.bytes[i], points = points[0].Bytes, points[1:]
-		}
+	c := &course{looks: run.Snapshots}
+	for _, p := range run.Course(site) {
+		c.bytes = append(c.bytes, p.Bytes)
 	}
 	return c
 }

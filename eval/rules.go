@@ -118,14 +118,9 @@ func liveBytes(v *tokenize.View) []float64 {
 
 // shownBytes are what the snapshots of a series show.
 func shownBytes(v *tokenize.View) []float64 {
-	run := v.Scene.Run
-	bytes := make([]float64, len(run.Snapshots))
-	points := run.Series[v.Site]
-	for k, look := range run.Snapshots {
-		if len(points) > 0 && points[0].Scan == look.Scan {
-			bytes[k] = float64(points[0].Bytes)
-			points = points[1:]
-		}
+	var bytes []float64
+	for _, p := range v.Scene.Run.Course(v.Site) {
+		bytes = append(bytes, float64(p.Bytes))
 	}
 	return bytes
 }

@@ -96,6 +96,20 @@ func (s *series) finish(r *Run) {
 	r.Snapshots, r.Series = s.snapshots, s.points
 }
 
+// Course is what each of the snapshots shows of a site, with zeros where it was not
+// there.
+func (r *Run) Course(site int) []Point {
+	course := make([]Point, len(r.Snapshots))
+	given := r.Series[site]
+	for i, look := range r.Snapshots {
+		course[i].Scan = look.Scan
+		if len(given) > 0 && given[0].Scan == look.Scan {
+			course[i], given = given[0], given[1:]
+		}
+	}
+	return course
+}
+
 // Looks says how snapshots are taken of a scene.
 type Looks struct {
 	// At are the numbers of events after which, in rising order.
@@ -207,15 +221,8 @@ type trend struct {
 }
 
 func newTrend(v *View) *trend {
-	t := &trend{looks: v.Scene.Run.Snapshots, ref: v.Ref}
-	t.points = make([]Point, len(t.looks))
-	given := v.Scene.Run.Series[v.Site]
-	for i, look := range t.looks {
-		if len(given) > 0 && given[0].Scan == look.Scan {
-			t.points[i], given = given[0], given[1:]
-		}
-	}
-	return t
+	run := v.Scene.Run
+	return &trend{looks: run.Snapshots, points: run.Course(v.Site), ref: v.Ref}
 }
 
 // steps counts in how many of the steps between looks the bytes rose and fell.

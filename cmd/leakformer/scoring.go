@@ -303,7 +303,7 @@ type onlyNew struct {
 }
 
 func (h *onlyNew) Finding(f *detect.Finding) error {
-	site := f.Run.Sites[f.Run.Blocks[f.Blocks[0]].Site].Exact
+	site := f.Key().Exact
 	if h.told[site] {
 		return nil
 	}

@@ -3,12 +3,9 @@ package main
 import (
 	"bufio"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -103,7 +100,7 @@ func (j *judgements) add(f *detect.Finding) (dashboard.Decision, bool) {
 	if log == nil {
 		return dashboard.Undecided, false
 	}
-	v := &verdict{log: log, name: f.Site, site: strconv.FormatUint(uint64(f.Run.Sites[f.Run.Blocks[f.Blocks[0]].Site].Exact), 10)}
+	v := &verdict{log: log, name: f.Site, site: strconv.FormatUint(uint64(f.Key().Exact), 10)}
 	v.label(f)
 	v.decision = j.past[judgement{SHA256: log.labels.SHA256, Site: v.site}.key()]
 	log.verdicts = append(log.verdicts, v)
@@ -113,7 +110,7 @@ func (j *judgements) add(f *detect.Finding) (dashboard.Decision, bool) {
 
 // newLog is nil for what is no file that a label file could name.
 func (j *judgements) newLog(f *detect.Finding) *judged {
-	sum, err := sumOf(f.Log)
+	sum, err := datasets.HashFile(f.Log)
 	if err != nil {
 		return nil
 	}
@@ -133,19 +130,6 @@ func relative(dir, file string) (string, error) {
 		return "", err
 	}
 	return filepath.Rel(dir, file)
-}
-
-func sumOf(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // label writes a finding as a label: block by block where the log is of events with

@@ -128,7 +128,7 @@ type Leveler func(weighted float64, frames int) string
 
 // ID of a finding that a detector made.
 func ID(f *detect.Finding) string {
-	return SiteID(f.Log, strconv.FormatUint(uint64(f.Run.Sites[f.Run.Blocks[f.Blocks[0]].Site].Exact), 10))
+	return SiteID(f.Log, strconv.FormatUint(uint64(f.Key().Exact), 10))
 }
 
 // SiteID is the ID of a finding on a site of a log, by what tells the site from others.
