@@ -19,7 +19,7 @@ const module = "leakformer/"
 var allowed = map[string][]string{
 	"atomicfile":             {},
 	"ingest":                 {"github.com/klauspost/compress", "github.com/ulikunitz/xz", "github.com/ianlancetaylor/demangle", "github.com/google/pprof/profile"},
-	"ingest/columnar":        {"atomicfile", "ingest", "github.com/apache/arrow/go/v15"},
+	"ingest/columnar":        {"atomicfile", "ingest", "github.com/apache/arrow/go/v15", "github.com/google/flatbuffers", "github.com/klauspost/compress"},
 	"ingest/ingesttest":      {"ingest"},
 	"tokenize":               {"ingest", "github.com/apache/arrow/go/v15"},
 	"model":                  {"atomicfile", "tokenize", "gonum.org/v1/gonum"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -115,7 +117,7 @@ func TestDamage(t *testing.T) {
 // encodeRecords writes records as an Arrow file that ends as a run does.
 func encodeRecords(t testing.TB, schema *arrow.Schema, records ...arrow.Record) []byte {
 	var b bytes.Buffer
-	out := &position{w: &b}
+	out := &seeker{w: &b}
 	f, err := ipc.NewFileWriter(out, ipc.WithSchema(schema), ipc.WithZstd())
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +140,20 @@ func encodeRecords(t testing.TB, schema *arrow.Schema, records ...arrow.Record) 
 	return b.Bytes()
 }
 
+// seeker lets ipc.FileWriter, which only asks where it is, write to any writer.
+type seeker struct {
+	w   io.Writer
+	pos int64
+}
+
+func (s *seeker) Write(b []byte) (int, error) {
+	n, err := s.w.Write(b)
+	s.pos += int64(n)
+	return n, err
+}
+
+func (s *seeker) Seek(int64, int) (int64, error) { return s.pos, nil }
+
 func runMetadata(kv ...string) *arrow.Metadata {
 	md := map[string]string{keyVersion: version, keyClass: string(ingest.Events)}
 	for i := 0; i < len(kv); i += 2 {
@@ -149,12 +165,12 @@ func runMetadata(kv ...string) *arrow.Metadata {
 
 func TestWrongFile(t *testing.T) {
 	other := []arrow.Field{{Name: "a", Type: arrow.PrimitiveTypes.Int64}}
-	swapped := append([]arrow.Field(nil), fields[:]...)
-	swapped[colSize].Type = arrow.PrimitiveTypes.Int32
-	null := append([]arrow.Field(nil), fields[:]...)
-	null[colAddr].Nullable = true
-	named := append([]arrow.Field(nil), fields[:]...)
-	named[colSeq].Name = "number"
+	swapped := append([]arrow.Field(nil), fields...)
+	swapped[9].Type = arrow.PrimitiveTypes.Int32
+	null := append([]arrow.Field(nil), fields...)
+	null[7].Nullable = true
+	named := append([]arrow.Field(nil), fields...)
+	named[3].Name = "number"
 	many := make([]arrow.Field, maxFields+1)
 	for i := range many {
 		many[i] = arrow.Field{Name: fmt.Sprint(i), Type: arrow.PrimitiveTypes.Int64}
@@ -172,17 +188,18 @@ func TestWrongFile(t *testing.T) {
 		"only the magic":    {[]byte("ARROW1\x00\x00"), "cut off"},
 		"junk behind it":    {append([]byte("ARROW1\x00\x00"), bytes.Repeat([]byte("junk"), 99)...), "no Arrow message"},
 		"not a run":         {encode(other, nil), `not a run: its schema has no "leakformer.run"`},
-		"other layout":      {encode(other, runMetadata(keyVersion, "2")), `layout "2"`},
-		"other columns":     {encode(other, runMetadata()), "1 columns in place of 18"},
-		"other type":        {encode(swapped, runMetadata()), "column 8 is size: int32, not size: int64"},
-		"other nullability": {encode(null, runMetadata()), "column 7 is addr: uint64, nullable, not addr: uint64"},
-		"other name":        {encode(named, runMetadata()), "column 4 is number: int64, not seq: int64"},
-		"other class":       {encode(fields[:], runMetadata(keyClass, "poem")), `unknown class "poem"`},
+		"other layout":      {encode(other, runMetadata(keyVersion, "3")), `layout "3", and this program reads layouts "1" and "2"`},
+		"layout 1 and 2":    {encode(fields, runMetadata(keyVersion, version1)), "21 columns in place of 18"},
+		"other columns":     {encode(other, runMetadata()), "1 columns in place of 21"},
+		"other type":        {encode(swapped, runMetadata()), "column 10 is size: int32, not size: uint32"},
+		"other nullability": {encode(null, runMetadata()), "column 8 is addr: uint32, nullable, not addr: uint32"},
+		"other name":        {encode(named, runMetadata()), "column 4 is number: int64, not seq_step: int64"},
+		"other class":       {encode(fields, runMetadata(keyClass, "poem")), `unknown class "poem"`},
 		"too many columns":  {encode(many, runMetadata()), "more than 1000 fields"},
 		"floats":            {encode([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64}}, nil), "not a run: it has columns of a type (3)"},
 		"dictionary": {encode([]arrow.Field{{Name: "x", Type: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8,
 			ValueType: arrow.BinaryTypes.String}}}, nil), "dictionary columns"},
-		"no rows": {encode(fields[:], runMetadata()), "cut off"},
+		"no rows": {encode(fields, runMetadata()), "cut off"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := readAll(c.data)
@@ -226,7 +243,7 @@ func TestSchemaShared(t *testing.T) {
 		nested = arrow.StructOf(arrow.Field{Name: "a", Type: arrow.PrimitiveTypes.Int64}, arrow.Field{Name: "b", Type: nested})
 	}
 	data := encodeRecords(t, arrow.NewSchema([]arrow.Field{{Name: "s", Type: nested}}, runMetadata()))
-	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "1 columns in place of 18") {
+	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "1 columns in place of 21") {
 		t.Fatalf("before the change: %v", err)
 	}
 	root, _ := flatRoot(data[16 : 16+binary.LittleEndian.Uint32(data[12:])])
@@ -260,32 +277,104 @@ type hostileRow struct {
 	report string
 }
 
-func hostileRun(t testing.TB, change func(arrow.Record) arrow.Record, rows ...hostileRow) []byte {
-	schema := schemaOf(newSmall().Report())
-	b := newBatch(schema, maxRows, ingest.NewStacks())
-	for _, r := range rows {
-		b.frameList.Append(true)
-		for _, f := range r.frames {
-			b.storeFrame(f)
+// hostileRun is a run of one batch, which change may make worse.
+func hostileRun(t testing.TB, change func(*rows), hostile ...hostileRow) []byte {
+	r, last, born := &rows{}, ingest.Event{}, int64(0)
+	for _, h := range hostile {
+		for _, f := range h.frames {
+			r.newFrame(&f)
 		}
-		b.stackList.Append(true)
-		for _, ids := range r.stacks {
-			b.stackFrames.Append(true)
-			b.stackFrameIDs.AppendValues(ids, nil)
+		for _, ids := range h.stacks {
+			frames := make([]ingest.FrameID, len(ids))
+			for i, id := range ids {
+				frames[i] = ingest.FrameID(id)
+			}
+			r.newStack(frames)
 		}
-		b.comm.Append(r.event.Comm)
-		if r.report == "" {
-			b.report.AppendNull()
+		if h.report != "" {
+			r.end(h.report)
 		} else {
-			b.report.Append(r.report)
+			r.event(&h.event, born, &last)
 		}
-		b.row(&r.event)
+		if h.event.Op == ingest.Alloc {
+			born++
+		}
 	}
-	rec := b.rec.NewRecord()
 	if change != nil {
-		rec = change(rec)
+		change(r)
 	}
-	return encodeRecords(t, schema, rec)
+	var b bytes.Buffer
+	f, err := newFile(&b, schemaOf(newSmall().Report()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.batch(p.pack(r)), f.close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// hostileRun1 is the same in layout 1.
+func hostileRun1(t testing.TB, hostile ...hostileRow) []byte {
+	schema := arrow.NewSchema(fields1, runMetadata(keyVersion, version1))
+	rec := array.NewRecordBuilder(arrowmemory.DefaultAllocator, schema)
+	for _, h := range hostile {
+		e := &h.event
+		for i, v := range []any{uint8(e.Op), uint8(e.Loss), uint8(e.Flags), e.Seq, e.Time, e.Block, e.Addr, e.Size, e.Count,
+			e.Stack, e.Scan, e.PID, e.TID, e.Comm, e.Line, h.frames, h.stacks} {
+			appendValue(rec.Field(i), v)
+		}
+		if report := rec.Field(len(fields1) - 1).(*array.StringBuilder); h.report == "" {
+			report.AppendNull()
+		} else {
+			report.Append(h.report)
+		}
+	}
+	return encodeRecords(t, schema, rec.NewRecord())
+}
+
+func appendValue(b array.Builder, v any) {
+	switch b := b.(type) {
+	case *array.Uint8Builder:
+		b.Append(v.(uint8))
+	case *array.Int64Builder:
+		b.Append(v.(int64))
+	case *array.DurationBuilder:
+		b.Append(arrow.Duration(v.(time.Duration)))
+	case *array.Uint64Builder:
+		b.Append(v.(uint64))
+	case *array.Uint32Builder:
+		b.Append(uint32(v.(ingest.StackID)))
+	case *array.Int32Builder:
+		b.Append(v.(int32))
+	case *array.StringBuilder:
+		b.Append(v.(string))
+	case *array.ListBuilder:
+		b.Append(true)
+		appendEntries(b.ValueBuilder(), v)
+	}
+}
+
+func appendEntries(b array.Builder, v any) {
+	switch b := b.(type) {
+	case *array.StructBuilder:
+		for _, f := range v.([]ingest.Frame) {
+			b.Append(true)
+			for i, v := range []any{f.Function, f.Module, f.File, int64(f.Line), f.Address} {
+				appendValue(b.FieldBuilder(i), v)
+			}
+			b.FieldBuilder(5).(*array.BooleanBuilder).Append(f.Inlined)
+		}
+	case *array.ListBuilder:
+		for _, ids := range v.([][]uint32) {
+			b.Append(true)
+			b.ValueBuilder().(*array.Uint32Builder).AppendValues(ids, nil)
+		}
+	}
 }
 
 func TestLaws(t *testing.T) {
@@ -301,56 +390,87 @@ func TestLaws(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		rows []hostileRow
-		want string
+		want []string // in layout 1, and in layout 2 where that is another
 	}{
-		"good":                 {[]hostileRow{{event: alloc}, free(0), free(-1), end}, ""},
-		"op":                   {[]hostileRow{with(func(e *ingest.Event) { e.Op = 4 }), end}, "row 1: op 4 is unknown"},
-		"loss":                 {[]hostileRow{with(func(e *ingest.Event) { e.Loss = 6 }), end}, "row 1: loss 6"},
-		"flags":                {[]hostileRow{with(func(e *ingest.Event) { e.Flags = 8 }), end}, "row 1: flags 0x8"},
-		"negative size":        {[]hostileRow{with(func(e *ingest.Event) { e.Size = -1 }), end}, "row 1: size -1 is negative"},
-		"negative number":      {[]hostileRow{with(func(e *ingest.Event) { e.Seq = -1 }), end}, "row 1: event number -1"},
-		"number back":          {[]hostileRow{with(func(e *ingest.Event) { e.Seq = 5 }), free(0), end}, "row 2: event number 0 stands behind number 5"},
-		"two of one alloc":     {[]hostileRow{with(func(e *ingest.Event) { e.Count = 2 }), end}, "row 1: count of 2 blocks in one alloc"},
-		"block out of order":   {[]hostileRow{{event: alloc}, {event: alloc}, end}, "row 2: block 0 is born, where 1 comes next"},
-		"free before birth":    {[]hostileRow{free(0), end}, "row 1: block 0 is freed, of 0 born"},
-		"free below -1":        {[]hostileRow{free(-2), end}, "row 1: block -2 is freed"},
-		"negative count":       {[]hostileRow{with(func(e *ingest.Event) { e.Op, e.Count = ingest.Outstanding, -1 }), end}, "row 1: count of -1"},
-		"blocks overflow":      {[]hostileRow{{event: alloc}, with(func(e *ingest.Event) { e.Op, e.Block, e.Count = ingest.Outstanding, 1, math.MaxInt64 }), end}, "row 2: count of"},
-		"unknown stack":        {[]hostileRow{with(func(e *ingest.Event) { e.Stack = 1 }), end}, "row 1: call stack 1 is used before it is stored (0 are)"},
-		"unknown stack, large": {[]hostileRow{with(func(e *ingest.Event) { e.Stack = math.MaxUint32 }), end}, "row 1: call stack 4294967295"},
-		"unknown frame":        {[]hostileRow{{event: alloc, stacks: [][]uint32{{0}}}, end}, "row 1: frame 0 is used before it is stored (0 are)"},
-		"frame too large":      {[]hostileRow{{event: alloc, frames: make([]ingest.Frame, 1), stacks: [][]uint32{{0, math.MaxUint32}}}, end}, "row 1: frame 4294967295"},
-		"no end":               {[]hostileRow{{event: alloc}}, "cut off"},
-		"rows behind the end":  {[]hostileRow{end, {event: alloc}}, "row 2: rows follow"},
-		"two ends":             {[]hostileRow{end, end}, "row 2: rows follow"},
-		"report no JSON":       {[]hostileRow{{report: "{"}}, "row 1: parse report"},
-		"report of no class":   {[]hostileRow{{report: "{}"}}, "row 1: parse report"},
+		"good":                 {[]hostileRow{{event: alloc}, free(0), free(-1), end}, []string{""}},
+		"op":                   {[]hostileRow{with(func(e *ingest.Event) { e.Op = 4 }), end}, []string{"row 1: op 4 is unknown"}},
+		"loss":                 {[]hostileRow{with(func(e *ingest.Event) { e.Loss = 6 }), end}, []string{"row 1: loss 6"}},
+		"flags":                {[]hostileRow{with(func(e *ingest.Event) { e.Flags = 8 }), end}, []string{"row 1: flags 0x8"}},
+		"negative size":        {[]hostileRow{with(func(e *ingest.Event) { e.Size = -1 }), end}, []string{"row 1: size -1 is negative"}},
+		"negative number":      {[]hostileRow{with(func(e *ingest.Event) { e.Seq = -1 }), end}, []string{"row 1: event number -1"}},
+		"number back":          {[]hostileRow{with(func(e *ingest.Event) { e.Seq = 5 }), free(0), end}, []string{"row 2: event number 0 stands behind number 5"}},
+		"two of one alloc":     {[]hostileRow{with(func(e *ingest.Event) { e.Count = 2 }), end}, []string{"row 1: count of 2 blocks in one alloc"}},
+		"block out of order":   {[]hostileRow{{event: alloc}, {event: alloc}, end}, []string{"row 2: block 0 is born, where 1 comes next", ""}},
+		"free before birth":    {[]hostileRow{free(0), end}, []string{"row 1: block 0 is freed, of 0 born", ""}},
+		"free below -1":        {[]hostileRow{free(-2), end}, []string{"row 1: block -2 is freed", ""}},
+		"free long before":     {[]hostileRow{free(1), end}, []string{"row 1: block 1 is freed, of 0 born", "row 1: a block is freed that was born 18446744073709551615 blocks ago, of 0 born"}},
+		"negative count":       {[]hostileRow{with(func(e *ingest.Event) { e.Op, e.Count = ingest.Outstanding, -1 }), end}, []string{"row 1: count of -1"}},
+		"blocks overflow":      {[]hostileRow{{event: alloc}, with(func(e *ingest.Event) { e.Op, e.Block, e.Count = ingest.Outstanding, 1, math.MaxInt64 }), end}, []string{"row 2: count of"}},
+		"unknown stack":        {[]hostileRow{with(func(e *ingest.Event) { e.Stack = 1 }), end}, []string{"row 1: call stack 1 is used before it is stored (0 are)"}},
+		"unknown stack, large": {[]hostileRow{with(func(e *ingest.Event) { e.Stack = math.MaxUint32 }), end}, []string{"row 1: call stack 4294967295"}},
+		"unknown frame":        {[]hostileRow{{event: alloc, stacks: [][]uint32{{0}}}, end}, []string{"row 1: frame 0 is used before it is stored (0 are)"}},
+		"frame too large":      {[]hostileRow{{event: alloc, frames: make([]ingest.Frame, 1), stacks: [][]uint32{{0, math.MaxUint32}}}, end}, []string{"row 1: frame 4294967295"}},
+		"no end":               {[]hostileRow{{event: alloc}}, []string{"cut off"}},
+		"rows behind the end":  {[]hostileRow{end, {event: alloc}}, []string{"row 2: rows follow"}},
+		"two ends":             {[]hostileRow{end, end}, []string{"row 2: rows follow"}},
+		"report no JSON":       {[]hostileRow{{report: "{"}}, []string{"row 1: parse report"}},
+		"report of no class":   {[]hostileRow{{report: "{}"}}, []string{"row 1: parse report"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := readAll(hostileRun(t, nil, c.rows...))
-			switch {
-			case c.want == "" && err != nil:
-				t.Error(err)
-			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), "run.arrow") || !strings.Contains(err.Error(), c.want)):
-				t.Errorf("error %v, want %q", err, c.want)
+			for i, data := range [][]byte{hostileRun1(t, c.rows...), hostileRun(t, nil, c.rows...)} {
+				want := c.want[min(i, len(c.want)-1)]
+				_, err := readAll(data)
+				switch {
+				case want == "" && err != nil:
+					t.Error(err)
+				case want != "" && (err == nil || !strings.HasPrefix(err.Error(), "run.arrow") || !strings.Contains(err.Error(), want)):
+					t.Errorf("layout %d: error %v, want %q", i+1, err, want)
+				}
 			}
 		})
 	}
 }
 
-// TestOverlap has a batch in which every row names the same large string.
-func TestOverlap(t *testing.T) {
-	rows := []hostileRow{{event: ingest.Event{Op: ingest.Alloc, Count: 1, Comm: strings.Repeat("x", 1000)}}, {report: `{"class":"events"}`}}
-	data := hostileRun(t, func(rec arrow.Record) arrow.Record {
-		old := rec.Column(colComm).Data()
-		offsets := arrow.Int32Traits.CastToBytes([]int32{0, 1000, 0})
-		d := array.NewData(old.DataType(), 2, []*arrowmemory.Buffer{nil, arrowmemory.NewBufferBytes(offsets), old.Buffers()[2]}, nil, 0, 0)
-		rec, err := rec.SetColumn(colComm, array.MakeFromData(d))
+func TestAge(t *testing.T) {
+	alloc := hostileRow{event: ingest.Event{Op: ingest.Alloc, Count: 1}}
+	data := hostileRun(t, func(r *rows) { r.age.low.same = 7 }, alloc)
+	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "row 1: an alloc has an age of 7 blocks") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestLayout1 reads the same events from both layouts.
+func TestLayout1(t *testing.T) {
+	var hostile []hostileRow
+	src := newSmall()
+	for e := range src.Events() {
+		row := hostileRow{event: e}
+		if e.Seq == 0 {
+			row.frames = []ingest.Frame{src.stacks.FrameAt(0), src.stacks.FrameAt(1)}
+			row.stacks = [][]uint32{{0}, {1, 0}}
+		}
+		hostile = append(hostile, row)
+	}
+	hostile = append(hostile, hostileRow{report: `{"class":"events"}`})
+	var texts [2]strings.Builder
+	for i, data := range [][]byte{hostileRun1(t, hostile...), hostileRun(t, nil, hostile...)} {
+		src, err := NewSource("run.arrow", bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return rec
-	}, rows...)
+		if err := ingest.WriteText(&texts[i], src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if texts[0].String() != texts[1].String() || strings.Count(texts[0].String(), "\n") < 8 {
+		t.Errorf("layout 1:\n%s\nlayout 2:\n%s", &texts[0], &texts[1])
+	}
+}
+
+// TestOverlap has a batch in which every row names the same large string.
+func TestOverlap(t *testing.T) {
+	hostile := []hostileRow{{event: ingest.Event{Op: ingest.Alloc, Count: 1, Comm: strings.Repeat("x", 1000)}}, {report: `{"class":"events"}`}}
+	data := hostileRun(t, func(r *rows) { r.comm.offsets.values = []int32{0, 1000, 0} }, hostile...)
 	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "overlap") {
 		t.Errorf("error %v", err)
 	}
@@ -427,6 +547,7 @@ func TestOpenErrors(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	f.Add(smallRun(f))
 	f.Add(hostileRun(f, nil, hostileRow{report: `{"class":"report"}`}))
+	f.Add(hostileRun1(f, hostileRow{event: ingest.Event{Op: ingest.Alloc, Count: 1}}, hostileRow{report: `{"class":"events"}`}))
 	f.Add([]byte("ARROW1\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats

@@ -81,10 +81,10 @@ func runText(t *testing.T, path string) string {
 	}
 	defer src.Close()
 	var b strings.Builder
-	fmt.Fprintf(&b, "run 1 of %s\n", src.Report().Name)
-	for _, name := range []string{"op", "loss", "flags", "seq", "time", "block", "addr", "size", "count", "stack",
-		"scan", "pid", "tid", "comm", "line", "frames", "stacks", "report"} {
-		unit := map[string]string{"time": "ns", "size": "bytes", "count": "blocks"}[name]
+	fmt.Fprintf(&b, "run 2 of %s\n", src.Report().Name)
+	for _, name := range []string{"op", "loss", "flags", "seq_step", "time_step", "age", "age_high", "addr", "addr_high", "size", "size_high",
+		"count", "stack", "scan", "pid", "tid", "comm", "line_step", "frames", "stacks", "report"} {
+		unit := map[string]string{"time_step": "ns", "age": "blocks", "size": "bytes", "count": "blocks"}[name]
 		if unit == "" {
 			unit = "-"
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"time"
 
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
@@ -113,6 +112,7 @@ type source struct {
 
 	row    int64 // the one being decoded, from 1
 	laws   laws
+	last   ingest.Event   // from which seq, time and line are counted on
 	events []ingest.Event // decoded and not yet handed on
 	// Numbers of the file by position, as numbers of the table. They are the same
 	// but where strings became equal when they were made UTF-8.
@@ -275,13 +275,11 @@ func (s *source) decodeRow(c *columns, i int) error {
 	if c.op[i] == 0 {
 		return s.end(c, i)
 	}
-	e := ingest.Event{
-		Op: ingest.Op(c.op[i]), Loss: ingest.Loss(c.loss[i]), Flags: ingest.Flags(c.flags[i]),
-		Seq: c.seq[i], Time: time.Duration(c.time[i]),
-		Block: c.block[i], Addr: c.addr[i], Size: c.size[i], Count: c.count[i],
-		Stack: ingest.StackID(c.stack[i]),
-		Scan:  c.scan[i], PID: c.pid[i], TID: c.tid[i], Comm: s.comm(c.comm.Value(i)), Line: c.line[i],
+	e, err := c.event(i, s.laws.born, &s.last)
+	if err != nil {
+		return err
 	}
+	e.Comm = s.comm(c.comm.Value(i))
 	if err := s.laws.check(&e, len(s.stackIDs)); err != nil {
 		return err
 	}
@@ -295,7 +293,7 @@ func (s *source) learn(c *columns, i int) error {
 	if c.frames.IsValid(i) {
 		from, to := c.frames.ValueOffsets(i)
 		for j := from; j < to; j++ {
-			f := c.frame(int(j))
+			f := c.frame.at(int(j))
 			if err := s.laws.frame(&f); err != nil {
 				return err
 			}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/apache/arrow/go/v15/arrow/ipc"
-
 	"leakformer/atomicfile"
 	"leakformer/ingest"
 )
@@ -57,34 +55,26 @@ func Encode(ctx context.Context, w io.Writer, src ingest.Source, opts Options) e
 	if err != nil {
 		return err
 	}
-	schema := schemaOf(src.Report())
-	out := &position{w: w}
-	file, err := ipc.NewFileWriter(out, ipc.WithSchema(schema), ipc.WithZstd())
+	f, err := newFile(w, schemaOf(src.Report()))
 	if err != nil {
 		return err
 	}
-	if err := encodeBatches(ctx, file, newBatch(schema, rows, src.Stacks()), src); err != nil {
+	p, err := newPacker()
+	if err != nil {
 		return err
 	}
-	// The marker that ends the stream inside the file; arrow leaves it out.
-	if _, err := out.Write([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}); err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-// encodeBatches writes the events of src and its report.
-func encodeBatches(ctx context.Context, file *ipc.FileWriter, b *batch, src ingest.Source) error {
-	defer b.release()
-	b.out = startWriter(file)
-	err := encodeEvents(ctx, b, src)
+	b := newBatch(startWriter(f, p), rows, src.Stacks())
+	err = encodeEvents(ctx, b, src)
 	if err == nil {
 		err = b.end(src.Report())
 	}
 	if written := b.out.close(); err == nil {
 		err = written
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return f.close()
 }
 
 func encodeEvents(ctx context.Context, b *batch, src ingest.Source) error {
@@ -104,25 +94,6 @@ func encodeEvents(ctx context.Context, b *batch, src ingest.Source) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// position lets ipc.FileWriter, which only asks where it is, write to any writer.
-type position struct {
-	w   io.Writer
-	pos int64
-}
-
-func (p *position) Write(b []byte) (int, error) {
-	n, err := p.w.Write(b)
-	p.pos += int64(n)
-	return n, err
-}
-
-func (p *position) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekCurrent {
-		return 0, errors.New("columnar: a run is written from front to back")
-	}
-	return p.pos, nil
 }
 
 // reportJSON is the content of the last row.

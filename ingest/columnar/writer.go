@@ -1,52 +1,53 @@
 package columnar
 
-import (
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/ipc"
-)
-
-// writer packs record batches and writes them in a goroutine of its own: packing
-// takes longer than reading a log, and goes on beside it. One batch is on its way
-// at a time, so that memory stays bounded.
+// writer packs record batches and writes them in a goroutine of its own, beside the
+// reading of the log. One batch is filled while another is packed, and then they
+// change places: memory stays bounded.
 type writer struct {
-	file    *ipc.FileWriter
-	batches chan arrow.Record
-	done    chan struct{}
-	err     error // to be looked at when done is closed
+	file  *file
+	full  chan *rows
+	empty chan *rows
+	done  chan struct{}
+	err   error // to be looked at when done is closed
 }
 
-func startWriter(file *ipc.FileWriter) *writer {
-	w := &writer{file: file, batches: make(chan arrow.Record), done: make(chan struct{})}
-	go w.run()
+func startWriter(f *file, p *packer) *writer {
+	w := &writer{file: f, full: make(chan *rows), empty: make(chan *rows, 1), done: make(chan struct{})}
+	w.empty <- &rows{}
+	go w.run(p)
 	return w
 }
 
-func (w *writer) run() {
+func (w *writer) run(p *packer) {
 	defer close(w.done)
-	for rec := range w.batches {
-		w.err = w.file.Write(rec)
-		rec.Release()
-		if w.err != nil {
+	for r := range w.full {
+		if w.err = w.file.batch(p.pack(r)); w.err != nil {
 			return
 		}
+		r.clear()
+		w.empty <- r
 	}
 }
 
-// write hands a batch over. It returns the error of an earlier one, if that could
-// not be written.
-func (w *writer) write(rec arrow.Record) error {
+// write hands a batch over and returns an empty one, or the error of an earlier
+// batch, if that could not be written.
+func (w *writer) write(r *rows) (*rows, error) {
 	select {
-	case w.batches <- rec:
-		return nil
+	case w.full <- r:
 	case <-w.done:
-		rec.Release()
-		return w.err
+		return nil, w.err
+	}
+	select {
+	case next := <-w.empty:
+		return next, nil
+	case <-w.done:
+		return nil, w.err
 	}
 }
 
 // close waits until all batches are written, or one could not be.
 func (w *writer) close() error {
-	close(w.batches)
+	close(w.full)
 	<-w.done
 	return w.err
 }

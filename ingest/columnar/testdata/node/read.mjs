@@ -21,11 +21,11 @@ for (const field of table.schema.fields) {
   out.push(["field", field.name, field.nullable, field.metadata.get("unit") ?? "-"].join(" "));
 }
 
-const columns = ["op", "loss", "flags", "seq", "time", "block", "addr", "size", "count",
-  "stack", "scan", "pid", "tid", "comm", "line"].map((name) => table.getChild(name));
-const [newFrames, newStacks, report] = ["frames", "stacks", "report"].map((name) => table.getChild(name));
+const column = (name) => table.getChild(name);
+const wide = (name, row) => (BigInt(column(name + "_high").get(row)) << 32n) | BigInt(column(name).get(row));
+const [newFrames, newStacks, report] = ["frames", "stacks", "report"].map(column);
 const frames = [];
-let stacks = 0;
+let [stacks, seq, time, line, born] = [0, 0n, 0n, 0n, 0n];
 for (let row = 0; row < table.numRows; row++) {
   for (const f of newFrames.get(row) ?? []) {
     frames.push([f.function, f.module, f.file, f.line, f.address, f.inlined].join("|"));
@@ -33,8 +33,16 @@ for (let row = 0; row < table.numRows; row++) {
   for (const stack of newStacks.get(row) ?? []) {
     out.push("stack " + ++stacks + ": " + [...stack].map((id) => frames[id]).join(" < "));
   }
-  if (columns[0].get(row) !== 0) {
-    out.push(columns.map((column) => column.get(row)).join(" "));
+  const [op, loss, flags, count, stack, scan, pid, tid, comm] =
+    ["op", "loss", "flags", "count", "stack", "scan", "pid", "tid", "comm"].map((name) => column(name).get(row));
+  if (op !== 0) {
+    seq += column("seq_step").get(row);
+    time += column("time_step").get(row);
+    line += column("line_step").get(row);
+    const age = wide("age", row);
+    const block = op !== 2 ? born : age === 0n ? -1n : born - age;
+    out.push([op, loss, flags, seq, time, block, wide("addr", row), wide("size", row), count, stack, scan, pid, tid, comm, line].join(" "));
+    born += op !== 2 ? count : 0n;
   } else if (report.get(row) !== null) {
     out.push("report " + report.get(row));
   }
