@@ -3,7 +3,6 @@ package ingest
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
 )
 
@@ -17,6 +16,8 @@ const peekSize = 64 << 10
 // lines cuts a stream into lines with bounded memory and remembers where it is.
 type lines struct {
 	r *bufio.Reader
+	// ahead is what was taken out of r and is in no line yet; it lies in r's buffer.
+	ahead []byte
 	// n is the number of the line returned last, from 1.
 	n int64
 	// partial says that the line returned last ended without a newline.
@@ -26,7 +27,7 @@ type lines struct {
 	tooLong, lastTooLong int64
 	// err is what ended the input.
 	err  error
-	long []byte
+	long []byte // a line that was not in the buffer as a whole
 }
 
 func newLines(r io.Reader) *lines {
@@ -48,55 +49,77 @@ func (l *lines) peek(size int) ([]byte, error) {
 // the following call. It returns false at the end of the input; l.err then tells
 // whether that was a read error.
 func (l *lines) next() ([]byte, bool) {
-	for {
-		line, whole, ok := l.read()
-		if !ok {
-			return nil, false
+	var line []byte
+	if i := bytes.IndexByte(l.ahead, '\n'); i >= 0 {
+		line, l.ahead = l.ahead[:i], l.ahead[i+1:]
+		l.n++
+	} else if l.readOn() {
+		line = l.long
+	} else {
+		return nil, false
+	}
+	if end := len(line) - 1; end >= 0 && line[end] == '\r' {
+		line = line[:end]
+	}
+	if l.n == 1 {
+		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+	}
+	return line, true
+}
+
+// readOn puts into l.long the next line that is not longer than maxLine; the first
+// one goes on behind l.ahead.
+func (l *lines) readOn() bool {
+	for l.err == nil {
+		whole, ended := l.readLong()
+		if !ended && whole && len(l.long) == 0 {
+			return false
 		}
 		l.n++
-		if !whole {
-			l.tooLong++
-			l.lastTooLong = l.n
-			continue
+		l.partial = !ended
+		if whole {
+			return true
 		}
-		line = bytes.TrimSuffix(line, []byte{'\r'})
-		if l.n == 1 {
-			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+		l.tooLong++
+		l.lastTooLong = l.n
+	}
+	return false
+}
+
+// readLong reads a line into l.long: whole is false where it is too long, and ended
+// where the input ends before it.
+func (l *lines) readLong() (whole, ended bool) {
+	l.long, whole = l.long[:0], true
+	for {
+		i := bytes.IndexByte(l.ahead, '\n')
+		part := l.ahead
+		if i >= 0 {
+			part = part[:i]
 		}
-		return line, true
+		if len(l.long)+len(part) >= maxLine {
+			l.long, whole = l.long[:0], false
+		}
+		if whole {
+			l.long = append(l.long, part...)
+		}
+		if i >= 0 {
+			l.ahead = l.ahead[i+1:]
+			return whole, true
+		}
+		if !l.fill() {
+			return whole, false
+		}
 	}
 }
 
-// read returns one line without its newline; whole is false where the line was
-// longer than maxLine and has been skipped.
-func (l *lines) read() (line []byte, whole, ok bool) {
-	if l.err != nil {
-		return nil, false, false
-	}
-	l.partial = false
-	line, err := l.r.ReadSlice('\n')
-	if err == nil {
-		return line[:len(line)-1], true, true
-	}
-	l.long = append(l.long[:0], line...)
-	whole = true
-	for errors.Is(err, bufio.ErrBufferFull) {
-		line, err = l.r.ReadSlice('\n')
-		if len(l.long)+len(line) > maxLine {
-			whole = false
-			l.long = l.long[:0]
-		}
-		if whole {
-			l.long = append(l.long, line...)
-		}
-	}
-	if err != nil {
+// fill takes the next bytes out of r, all that have come by now.
+func (l *lines) fill() bool {
+	l.ahead = nil
+	if _, err := l.r.Peek(1); err != nil {
 		l.err = err
-		if whole && len(l.long) == 0 {
-			return nil, false, false
-		}
-		l.partial = true
-		return l.long, whole, true
+		return false
 	}
-	return bytes.TrimSuffix(l.long, []byte{'\n'}), whole, true
+	l.ahead, _ = l.r.Peek(l.r.Buffered())
+	l.r.Discard(len(l.ahead)) // the bytes stay where they are until r reads again
+	return true
 }
