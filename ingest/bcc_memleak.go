@@ -221,7 +221,7 @@ func (r *bccMemleak) flush() bool {
 	}
 	r.entry = false
 	r.event.Stack = r.d.stacks.Stack(r.stack)
-	return r.d.outstanding(r.event)
+	return r.d.outstanding(&r.event)
 }
 
 func (r *bccMemleak) finish() {

@@ -127,10 +127,10 @@ func (r *bccTrace) event(line, front, text []byte) bool {
 			r.told += size
 			r.known += b.size
 		}
-		return r.d.free(e)
+		return r.d.free(&e)
 	}
 	e.Size = size
-	return r.d.alloc(e)
+	return r.d.alloc(&e)
 }
 
 // task reads "(b'COMM', PID, CPU, b'FLAGS', TIME, b'". The name may hold anything

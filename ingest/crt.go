@@ -105,7 +105,7 @@ func emitCRTBlock(d *decoder, line []byte, scan int32) bool {
 		name := b.file[strings.LastIndexAny(b.file, `/\`)+1:]
 		stack = append(stack, d.stacks.Frame(Frame{Function: name, File: b.file, Line: b.line}))
 	}
-	return d.outstanding(Event{Line: d.lines.n, Addr: b.addr, Size: b.size, Count: 1, Scan: scan, Stack: d.stacks.Stack(stack)})
+	return d.outstanding(&Event{Line: d.lines.n, Addr: b.addr, Size: b.size, Count: 1, Scan: scan, Stack: d.stacks.Stack(stack)})
 }
 
 // crtEntry is a block of a dump.

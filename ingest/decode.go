@@ -38,11 +38,13 @@ type decoder struct {
 	done             bool
 }
 
-func (d *decoder) emit(e Event) bool {
+// emit hands out an event. It goes from hand to hand by its address until here: it is
+// a large struct.
+func (d *decoder) emit(e *Event) bool {
 	if d.done {
 		return false
 	}
-	if !d.yield(e, nil) {
+	if !d.yield(*e, nil) {
 		d.done = true
 	}
 	return !d.done
@@ -180,10 +182,10 @@ func (d *decoder) died(e *Event) {
 // alloc emits the birth of a block at e.Addr with e.Size, e.Stack, e.PID, e.Line
 // and so on; it fills in the rest. If the address is still taken, the block that
 // held it is freed first, as an inferred free.
-func (d *decoder) alloc(e Event) bool { return d.allocIn(e.PID, e) }
+func (d *decoder) alloc(e *Event) bool { return d.allocIn(e.PID, e) }
 
 // allocIn is alloc where the heap is not that of the process e.PID.
-func (d *decoder) allocIn(heap int32, e Event) bool {
+func (d *decoder) allocIn(heap int32, e *Event) bool {
 	if e.Size > maxSum-d.report.AllocatedBytes {
 		return d.tooMuch(e)
 	}
@@ -192,55 +194,55 @@ func (d *decoder) allocIn(heap int32, e Event) bool {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
 			Time: e.Time, PID: e.PID, TID: e.TID, Line: e.Line}
 		d.died(&f)
-		if !d.emit(f) {
+		if !d.emit(&f) {
 			return false
 		}
 	}
 	e.Block = block
-	d.born(&e)
+	d.born(e)
 	return d.emit(e)
 }
 
 // free emits the death of the block at e.Addr; it fills in what is freed.
-func (d *decoder) free(e Event) bool { return d.freeIn(e.PID, e) }
+func (d *decoder) free(e *Event) bool { return d.freeIn(e.PID, e) }
 
 // freeIn is free where the heap is not that of the process e.PID.
-func (d *decoder) freeIn(heap int32, e Event) bool {
+func (d *decoder) freeIn(heap int32, e *Event) bool {
 	b, ok := d.ledger.free(heap, e.Addr)
 	e.Block = -1
 	if ok {
 		e.Block, e.Size, e.Stack = b.block, b.size, b.stack
 	}
-	d.died(&e)
+	d.died(e)
 	return d.emit(e)
 }
 
 // allocClass and freeClass are for formats whose events name a class of equal
 // blocks: live holds those of the class, and the oldest is taken to die first.
-func (d *decoder) allocClass(e Event, live *fifo) bool {
+func (d *decoder) allocClass(e *Event, live *fifo) bool {
 	if e.Size > maxSum-d.report.AllocatedBytes {
 		return d.tooMuch(e)
 	}
 	e.Block = d.ledger.born
 	d.ledger.born++
 	live.push(e.Block)
-	d.born(&e)
+	d.born(e)
 	return d.emit(e)
 }
 
-func (d *decoder) freeClass(e Event, live *fifo) bool {
+func (d *decoder) freeClass(e *Event, live *fifo) bool {
 	var ok bool
 	e.Flags |= Approximate
 	if e.Block, ok = live.pop(); !ok {
 		e.Size = 0
 	}
-	d.died(&e)
+	d.died(e)
 	return d.emit(e)
 }
 
 // outstanding emits one entry of a report or snapshot: e.Count blocks of e.Size
 // bytes in all from e.Stack.
-func (d *decoder) outstanding(e Event) bool {
+func (d *decoder) outstanding(e *Event) bool {
 	if e.Count > maxSum-d.ledger.born || e.Size > maxSum-d.report.Outstanding.Bytes {
 		return d.tooMuch(e)
 	}
@@ -266,7 +268,7 @@ func (d *decoder) emptyEnd() {
 }
 
 // tooMuch refuses what would make a sum run over.
-func (d *decoder) tooMuch(e Event) bool {
+func (d *decoder) tooMuch(e *Event) bool {
 	return d.bad(e.Line, "%d bytes in %d blocks: with those before, more than any machine ever had", e.Size, max(e.Count, 1))
 }
 

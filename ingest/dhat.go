@@ -211,7 +211,7 @@ func (r *dhat) finish(whole bool) error {
 		e := Event{Line: p.line, PID: int32(r.pid), Size: p.bytes, Count: p.blocks}
 		stack, ok := r.stack(p)
 		if e.Stack = stack; ok {
-			ok = d.outstanding(e)
+			ok = d.outstanding(&e)
 		} else {
 			ok = d.bad(p.line, "a call stack with a frame that is not in the table of %d", len(r.frames))
 		}

@@ -188,13 +188,13 @@ func (r *gdbLog) close() bool {
 	copy(frames[1:], frames)
 	frames[0] = r.d.stacks.Frame(Frame{Function: c.fn.name})
 	e.Stack = r.d.stacks.Stack(frames)
-	return r.d.alloc(e)
+	return r.d.alloc(&e)
 }
 
 func (r *gdbLog) free(addr uint64, flags Flags) bool {
 	e := r.call.event
 	e.Addr, e.Flags = addr, flags
-	return r.d.free(e)
+	return r.d.free(&e)
 }
 
 // frame reads a caller.

@@ -186,13 +186,13 @@ func (t *kmemTrace) flush() bool {
 		ok := false
 		switch h.kind {
 		case slabAlloc:
-			ok = t.d.allocIn(slabSpace, h.event)
+			ok = t.d.allocIn(slabSpace, &h.event)
 		case slabFree:
-			ok = t.d.freeIn(slabSpace, h.event)
+			ok = t.d.freeIn(slabSpace, &h.event)
 		case pageAlloc:
-			ok = t.d.allocIn(pageSpace, h.event)
+			ok = t.d.allocIn(pageSpace, &h.event)
 		case pageFree:
-			ok = t.d.freeIn(pageSpace, h.event)
+			ok = t.d.freeIn(pageSpace, &h.event)
 		}
 		if !ok {
 			return false

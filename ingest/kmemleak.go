@@ -444,7 +444,7 @@ func (r *kmemleak) release(end bool) bool {
 			o.event.Time = r.since(o.jiffies)
 			r.d.report.Clock = Stamps
 		}
-		if !r.d.outstanding(o.event) {
+		if !r.d.outstanding(&o.event) {
 			return false
 		}
 	}

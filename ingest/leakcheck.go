@@ -115,7 +115,7 @@ func (c *leakChecks) emit(e Event, l loss, stack []Frame) bool {
 	}
 	e.Loss, e.Size, e.Count, e.Scan, e.PID = l.kind, l.bytes, l.blocks, c.scan, c.pid
 	e.Stack = d.stacks.Stack(ids)
-	return d.outstanding(e)
+	return d.outstanding(&e)
 }
 
 // summary compares a line of the check's summary with the records.

@@ -285,7 +285,7 @@ func (r *lsan) flush() bool {
 func (r *lsan) emit(e Event) bool {
 	r.shown.Blocks += e.Count
 	r.shown.Bytes += e.Size
-	return r.d.outstanding(e)
+	return r.d.outstanding(&e)
 }
 
 // summary compares the end of a report with its records. AddressSanitizer ends its

@@ -232,7 +232,7 @@ func (r *ltraceLog) returned(t *ltraceTask, c ltraceCall, rest []byte) bool {
 			return false
 		}
 	}
-	return r.d.alloc(e)
+	return r.d.alloc(&e)
 }
 
 func (r *ltraceLog) free(t *ltraceTask, addr uint64, flags Flags) bool {
@@ -243,7 +243,7 @@ func (r *ltraceLog) free(t *ltraceTask, addr uint64, flags Flags) bool {
 		r.d.report.InheritedFrees++
 		return !r.d.done
 	}
-	return r.d.free(Event{Addr: addr, Flags: flags, PID: t.pid, TID: t.tid, Line: r.d.lines.n})
+	return r.d.free(&Event{Addr: addr, Flags: flags, PID: t.pid, TID: t.tid, Line: r.d.lines.n})
 }
 
 // stack holds the functions of the allocator and then the caller, as far as it is

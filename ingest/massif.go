@@ -348,7 +348,7 @@ func (r *massif) finish() {
 	case r.scan == 0:
 		for i, e := range r.totals {
 			e.Scan = int32(i)
-			if e.Size > 0 && !d.outstanding(e) {
+			if e.Size > 0 && !d.outstanding(&e) {
 				return
 			}
 		}

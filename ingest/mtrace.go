@@ -96,10 +96,10 @@ func (r *mtraceLog) line(line []byte) bool {
 	}
 	r.moving = c.op == '<'
 	if c.op == '-' || c.op == '<' {
-		return r.d.free(e)
+		return r.d.free(&e)
 	}
 	e.Size, e.Stack = int64(c.size), r.site(c.where)
-	return r.d.alloc(e)
+	return r.d.alloc(&e)
 }
 
 // parseMtrace takes a line apart from its end: the name of a program may hold

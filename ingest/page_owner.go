@@ -274,7 +274,7 @@ func (r *pageOwner) flush() bool {
 	e.Size = pages * pageSize
 	e.Stack = r.d.stacks.Stack(r.stack)
 	r.identify(&e, rec)
-	return r.d.outstanding(e)
+	return r.d.outstanding(&e)
 }
 
 // identify gives an entry its place in time and memory. The first page that comes

@@ -45,7 +45,7 @@ func (s *snapshot) emit(d *decoder, scan int32) bool {
 	}
 	for _, e := range s.entries {
 		e.Scan = scan
-		if !d.outstanding(e) {
+		if !d.outstanding(&e) {
 			return false
 		}
 	}

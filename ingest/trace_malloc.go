@@ -301,7 +301,7 @@ func (r *traceMalloc) result(p *tracedProcess, addr uint64) bool {
 	}
 	p.used.allocs++
 	p.used.bytes += e.Size
-	return r.d.alloc(e)
+	return r.d.alloc(&e)
 }
 
 func (r *traceMalloc) free(p *tracedProcess, addr uint64, flags Flags) bool {
@@ -313,7 +313,7 @@ func (r *traceMalloc) free(p *tracedProcess, addr uint64, flags Flags) bool {
 		return !r.d.done
 	}
 	p.used.frees++
-	return r.d.free(Event{Addr: addr, Flags: flags, PID: p.pid, Line: r.d.lines.n})
+	return r.d.free(&Event{Addr: addr, Flags: flags, PID: p.pid, Line: r.d.lines.n})
 }
 
 // message takes a line that is not about a call: the banner and the heap summary.
