@@ -57,10 +57,11 @@ func (s *scoring) baseline(paths []string) (*detect.Baseline, error) {
 	}
 	b := &detect.Baseline{}
 	for _, file := range files {
-		leaks, isLog, err := readLeaks(file.path)
-		if isLog {
-			leaks, err = s.leaksOf(file)
+		known := s.leaksOf
+		if holdsFindings(file.path) {
+			known = readLeaks
 		}
+		leaks, err := known(file)
 		if s.sh.passOver(file, err) {
 			continue
 		}
@@ -74,23 +75,28 @@ func (s *scoring) baseline(paths []string) (*detect.Baseline, error) {
 	return b, nil
 }
 
-// readLeaks reads findings, unless the file is a log. It looks into plain files alone:
-// a pipe cannot be opened again.
-func readLeaks(path string) (leaks []detect.SiteKey, isLog bool, err error) {
+// holdsFindings reports whether a file is what score --format jsonl wrote, and no log.
+// It looks into plain files alone: a pipe cannot be opened again.
+func holdsFindings(path string) bool {
 	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
-		return nil, true, nil
+		return false
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, false, err
+		return false // who reads it as a log will tell
 	}
 	defer f.Close()
-	lines := bufio.NewReader(f)
-	if head, _ := lines.Peek(64); !report.IsJSONLines(head) {
-		return nil, true, nil
+	head, _ := bufio.NewReader(f).Peek(16)
+	return report.IsJSONLines(head)
+}
+
+func readLeaks(file logFile) ([]detect.SiteKey, error) {
+	f, err := os.Open(file.path)
+	if err != nil {
+		return nil, err
 	}
-	leaks, err = report.ReadLeaks(path, lines)
-	return leaks, false, err
+	defer f.Close()
+	return report.ReadLeaks(file.path, f)
 }
 
 // leaksOf scores a log for the sites that leak.

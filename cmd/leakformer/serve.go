@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 
 	"leakformer/detect/dashboard"
 	"leakformer/detect/monitor"
-	"leakformer/detect/report"
 )
 
 func (sh *shell) serve() *cli.Command {
@@ -98,7 +96,7 @@ type serving struct {
 
 // sources tells the logs that are named from the findings.
 func (s *serving) sources() (logs []logFile, findings []string, err error) {
-	files, err := expand(s.c.Args().Slice())
+	files, err := expandSeries(s.c.Args().Slice())
 	for _, f := range files {
 		if f.path != "-" && holdsFindings(f.path) {
 			findings = append(findings, f.path)
@@ -107,16 +105,6 @@ func (s *serving) sources() (logs []logFile, findings []string, err error) {
 		}
 	}
 	return logs, findings, err
-}
-
-func holdsFindings(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false // who reads it as a log will tell
-	}
-	defer f.Close()
-	head, _ := bufio.NewReader(f).Peek(16)
-	return report.IsJSONLines(head)
 }
 
 // run serves until the command is interrupted, while the logs are scored one after the
