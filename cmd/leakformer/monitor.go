@@ -21,7 +21,7 @@ func (sh *shell) monitor() *cli.Command {
 		Description: "Without a SOURCE or a flag that names one, the machine is watched, and each leakformer simulate that this user runs. A SOURCE is a log that grows or a FIFO, of any format that score reads; - for standard input, for example of bcc's\n" +
 			"memleak; or the URL of a Go program's heap profile, http://HOST/debug/pprof/heap. The classic rule (growth by --threshold, --consecutive\n" +
 			"times in a row) and the model judge side by side. With --serve a page shows what was found and told. Exits with status 3 if there were alerts.",
-		Flags: append(monitorSources(),
+		Flags: append(append(monitorSources(), storeFlags()...),
 			&cli.DurationFlag{Name: "interval", Value: 10 * time.Second, Usage: "`TIME` between two looks"},
 			&cli.BoolFlag{Name: "steady", Usage: "keep to --interval also when the processors are busy (else up to 8 times as long)"},
 			&cli.DurationFlag{Name: "duration", Usage: "end after this `TIME` (0: when interrupted, or when all sources have ended)"},
@@ -85,7 +85,7 @@ func (sh *shell) monitorAction(c *cli.Context) error {
 		c.Context = ctx
 	}
 	w := &watching{sh: sh, c: c}
-	if c.Bool("serve") {
+	if c.Bool("serve") || c.String("store") != "" {
 		if w.page, err = sh.openPage(c, cfg); err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func checkMonitor(c *cli.Context) error {
 	case !(c.Float64("model-threshold") >= 0 && c.Float64("model-threshold") <= 1):
 		return usagef("monitor: --model-threshold %v: want a probability, 0 to 1", c.Float64("model-threshold"))
 	}
-	return nil
+	return checkStore(c)
 }
 
 // unnamed reports whether no source is named.

@@ -15,36 +15,52 @@ import (
 	"leakformer/detect/monitor"
 )
 
-// page shows what a monitor finds while it watches. It is a sink of alerts.
+// page shows what a monitor finds while it watches, or has it kept for a page of
+// another program. It is a sink of alerts.
 type page struct {
 	sh       *shell
 	c        *cli.Context
 	store    dashboard.Store
+	done     func() error // closes the store
 	model    string
-	listener net.Listener
+	listener net.Listener // nil: nobody is answered
 }
 
 // openPage listens before anything is watched, so that an address that is taken is told
 // at once, and has the looks shown.
-func (sh *shell) openPage(c *cli.Context, cfg *monitor.Config) (*page, error) {
-	listener, err := listen(c)
-	if err != nil {
+func (sh *shell) openPage(c *cli.Context, cfg *monitor.Config) (p *page, err error) {
+	p = &page{sh: sh, c: c, model: noModel}
+	if p.store, p.done, err = sh.openStore(c); err != nil {
 		return nil, err
 	}
-	p := &page{sh: sh, c: c, store: &dashboard.Memory{}, listener: listener, model: noModel}
+	if c.Bool("serve") {
+		if p.listener, err = listen(c); err != nil {
+			return nil, errors.Join(err, p.done())
+		}
+		sh.warn("the page is http://%s/", p.listener.Addr())
+	}
 	if t, ok := cfg.Scorer.(*trained); ok {
 		p.model = t.id
 	}
 	cfg.Looked = p.look
-	sh.warn("the page is http://%s/", listener.Addr())
 	return p, nil
 }
 
-func (p *page) close() { p.listener.Close() }
+func (p *page) close() {
+	if p.listener != nil {
+		p.listener.Close()
+	}
+	if err := p.done(); err != nil {
+		p.sh.warn("%v", err)
+	}
+}
 
 // during answers requests while f runs, and after that until the context ends. An error
 // of f is the end.
 func (p *page) during(ctx context.Context, f func() error) error {
+	if p.listener == nil {
+		return f()
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -78,6 +94,7 @@ func (p *page) Send(ctx context.Context, a *monitor.Alert) error {
 func (p *page) look(ctx context.Context, l *monitor.Look) error {
 	s := &suspects{Store: p.store, look: l, byID: map[string]*monitor.Suspect{}}
 	s.Handler = &dashboard.Collector{Store: s, Level: level}
+	s.decidable = p.c.String("store") != ""
 	d := detect.Detector{Scorer: l, Threshold: l.Threshold, Model: p.model, All: true}
 	_, err := d.Detect(ctx, l.Scene, s)
 	if err == nil {
@@ -110,6 +127,8 @@ type suspects struct {
 	dashboard.Store
 	look *monitor.Look
 	byID map[string]*monitor.Suspect
+	// decidable: decisions are kept.
+	decidable bool
 }
 
 // Finding passes on findings on suspects.
@@ -141,11 +160,12 @@ func (s *suspects) Put(ctx context.Context, run dashboard.Run, findings []dashbo
 
 // amend writes the verdict of the growth rule beside that of the model.
 func (s *suspects) amend(run *dashboard.Run, f *dashboard.Finding, by *monitor.Suspect) {
-	f.Level = by.Level.String()
+	f.Level, f.Decidable = by.Level.String(), s.decidable
 	if !by.Model {
 		f.Leak, f.Bytes, f.SizeMB = true, by.Bytes, by.SizeMB
 		run.Leaks++
 		run.LeakedBytes += by.Bytes
+		f.Course = above(f.Course, by.Live-by.Bytes)
 	}
 	reasons := slices.Clone(by.Reasons)
 	if by.Linked != nil {
@@ -155,4 +175,17 @@ func (s *suspects) amend(run *dashboard.Run, f *dashboard.Finding, by *monitor.S
 		reasons = append(reasons, f.Why...)
 	}
 	f.Why = reasons
+}
+
+// above is a course in which what is above the bytes that growth began with is leaked.
+func above(c *detect.Course, floor int64) *detect.Course {
+	if c == nil {
+		return nil
+	}
+	out := *c
+	out.Leaked = make([]int64, len(c.Live))
+	for i, live := range c.Live {
+		out.Leaked[i] = max(live-floor, 0)
+	}
+	return &out
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/detect"
 	"leakformer/detect/dashboard"
 	"leakformer/detect/monitor"
 )
@@ -19,15 +20,16 @@ func (sh *shell) serve() *cli.Command {
 	return &cli.Command{
 		Name:      "serve",
 		Usage:     "show the leaks in logs in a browser",
-		ArgsUsage: "LOG|FINDINGS...",
+		ArgsUsage: "[LOG|FINDINGS...]",
 		Description: "Scores logs as score does, and shows what is found on a page, each log when it is done.\n" +
 			"FINDINGS are what score --format jsonl wrote. With --labels, people say on the page which findings are leaks; the FILE gets a log\n" +
-			"when each leak found in it was confirmed or dismissed, and is what train --labels and eval --labels take.",
-		Flags: append([]cli.Flag{
+			"when each leak found in it was confirmed or dismissed, and is what train --labels and eval --labels take.\n" +
+			"With --store, what is found is kept in a file, and without LOG what the file holds is shown: what monitor --store writes there, live.",
+		Flags: append(append([]cli.Flag{
 			addrFlag(), tokenFlag(),
 			&cli.StringFlag{Name: "labels", Usage: "`FILE` for what people decide; FILE.decisions beside it has the decisions one by one"},
 			allFlag(),
-		}, scoringFlags()...),
+		}, storeFlags()...), scoringFlags()...),
 		Action: sh.serveAction,
 	}
 }
@@ -44,7 +46,7 @@ func (sh *shell) serveAction(c *cli.Context) error {
 	if err := checkServe(c); err != nil {
 		return err
 	}
-	s := &serving{sh: sh, c: c, store: &dashboard.Memory{}}
+	s := &serving{sh: sh, c: c}
 	if path := c.String("labels"); path != "" {
 		var err error
 		if s.labels, err = openJudgements(path); err != nil {
@@ -55,12 +57,17 @@ func (sh *shell) serveAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(c)
-	if err != nil {
+	var done func() error
+	if s.store, done, err = sh.openStore(c); err != nil {
 		return err
 	}
+	listener, err := listen(c)
+	if err != nil {
+		return errors.Join(err, done())
+	}
 	defer listener.Close()
-	return s.run(listener, logs, findings)
+	err = s.run(listener, logs, findings)
+	return errors.Join(err, done())
 }
 
 // listen opens the address of a page.
@@ -78,12 +85,12 @@ func listen(c *cli.Context) (net.Listener, error) {
 
 func checkServe(c *cli.Context) error {
 	switch {
-	case !c.Args().Present():
-		return usagef("serve: name a log")
+	case !c.Args().Present() && c.String("store") == "":
+		return usagef("serve: name a log, or --store")
 	case c.String("labels") != "" && (c.Float64("cut") != 1 || c.IsSet("suppressions")):
 		return usagef("serve: --labels needs whole logs and all of their leaks, without --cut and --suppressions")
 	}
-	return nil
+	return checkStore(c)
 }
 
 // serving is one serve command.
@@ -148,8 +155,11 @@ func (s *serving) fill(logs []logFile, findings []string) error {
 		return failed
 	}
 	collector := &dashboard.Collector{Store: s.store, Level: level}
-	if s.labels != nil {
+	switch {
+	case s.labels != nil:
 		collector.Decided = s.labels.add
+	case s.stored():
+		collector.Decided = askAll
 	}
 	scoring, err := s.sh.newScoring(s.c, collector)
 	if err != nil {
@@ -162,6 +172,25 @@ func (s *serving) fill(logs []logFile, findings []string) error {
 	return errors.Join(failed, err)
 }
 
+// stored reports whether decisions are kept in a file.
+func (s *serving) stored() bool { return s.c.String("store") != "" }
+
+// askAll asks people of every leak; what they said before is in the store.
+func askAll(*detect.Finding) (dashboard.Decision, bool) { return dashboard.Undecided, true }
+
+// decide makes a decision a label. One on a finding of another day, whose log is not at
+// hand, is the store's alone.
+func (s *serving) decide(f *dashboard.Finding, d dashboard.Decision) error {
+	if s.labels == nil {
+		return nil
+	}
+	err := s.labels.decide(f.ID, d)
+	if s.stored() && errors.Is(err, dashboard.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // level is what monitor calls an alert of that size.
 func level(weighted float64, frames int) string {
 	return monitor.Limits{}.Level(weighted, frames).String()
@@ -170,8 +199,8 @@ func level(weighted float64, frames int) string {
 // answer answers requests until the context ends.
 func (s *serving) answer(ctx context.Context, listener net.Listener) error {
 	cfg := dashboard.Config{Store: s.store, Token: s.c.String("token"), Log: s.sh.log}
-	if s.labels != nil {
-		cfg.Decide = func(f *dashboard.Finding, d dashboard.Decision) error { return s.labels.decide(f.ID, d) }
+	if s.labels != nil || s.stored() {
+		cfg.Decide = s.decide
 	}
 	server := &http.Server{
 		Handler: dashboard.New(cfg), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
