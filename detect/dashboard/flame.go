@@ -9,6 +9,12 @@ import (
 	"leakformer/ingest"
 )
 
+// Flame is a flame graph, and the functions in it with the most bytes.
+type Flame struct {
+	Graph     *report.Flame     `json:"graph"`
+	Functions []report.FlameRow `json:"functions"`
+}
+
 // maxPattern bounds a regular expression.
 const maxPattern = 500
 
@@ -43,5 +49,5 @@ func (s *server) flame(w http.ResponseWriter, r *http.Request) {
 		graph.Add(path, f.Bytes)
 	}
 	graph.Finish()
-	answer(w, graph)
+	answer(w, Flame{graph, append([]report.FlameRow{}, graph.Functions()...)})
 }

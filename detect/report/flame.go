@@ -62,15 +62,21 @@ func percent(part, whole int64) string {
 // Size writes the bytes for people.
 func (f *Flame) Size() string { return Bytes(f.Bytes) }
 
-// flameRow is a row of the flame graph's table.
-type flameRow struct{ Name, Size, Share string }
+// FlameRow is a row of the flame graph's table: a function, and what is leaked in it and
+// in what it calls.
+type FlameRow struct {
+	Name string `json:"name"`
+	// Size is for people, Share in percent of all.
+	Size  string `json:"size"`
+	Share string `json:"share"`
+}
 
 // shownFunctions is how many rows that has.
 const shownFunctions = 40
 
 // Functions are the functions with the most leaked bytes below them; in a recursion
 // bytes count once.
-func (f *Flame) Functions() (rows []flameRow) {
+func (f *Flame) Functions() (rows []FlameRow) {
 	total := map[string]int64{}
 	var names []string
 	f.walk(map[string]bool{}, func(name string, bytes int64) {
@@ -81,7 +87,7 @@ func (f *Flame) Functions() (rows []flameRow) {
 	})
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(total[b], total[a]) })
 	for _, name := range names[:min(len(names), shownFunctions)] {
-		rows = append(rows, flameRow{name, Bytes(total[name]), percent(total[name], f.Bytes)})
+		rows = append(rows, FlameRow{name, Bytes(total[name]), percent(total[name], f.Bytes)})
 	}
 	return rows
 }

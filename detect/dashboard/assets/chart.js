@@ -18,35 +18,23 @@ function size(n) {
   return (n < 0 ? "−" : "") + (unit < 0 ? Math.round(abs) + " B" : abs.toFixed(1) + " " + "KMGTPE"[unit] + "iB");
 }
 
-// table builds a table of texts.
+// count writes a number with separators.
+const count = n => n.toLocaleString("en");
+
+// table builds a table of texts or elements.
 function table(caption, head, rows) {
   return make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...head.map(h => make("th", {scope: "col"}, h)))),
     make("tbody", {}, ...rows.map(row => make("tr", {}, ...row.map(cell => make("td", {}, cell))))));
 }
 
-// courseChart draws live and leaked bytes over time, or over events without a clock.
-function courseChart(c) {
-  const clock = c.seconds && c.seconds[c.seconds.length - 1] > 0, at = clock ? c.seconds : c.events;
-  const unit = v => clock ? (v < 10 ? v.toFixed(2) : v.toFixed(0)) + " s" : v >= 1e6 ? (v / 1e6).toFixed(1) + " M" : String(Math.round(v));
-  const end = at[at.length - 1], top = Math.max(1, ...c.live, ...c.leaked);
-  const x = v => (92 + 588 * v / end).toFixed(1), y = v => (210 - 190 * v / top).toFixed(1);
-  // Values hold until the next: steps.
-  const path = (values, kind) => make("path", {class: kind, d: "M92,210" + values.map((v, i) => "H" + x(at[i]) + "V" + y(v)).join("")});
-  const svg = make("svg", {viewBox: "0 0 700 240", role: "img", "aria-label": "Live bytes of the site over the run; the table beside it has the figures"});
-  for (let k = 0; k <= 4; k++) {
-    svg.append(make("line", {class: "axis", x1: 92, x2: 680, y1: y(top * k / 4), y2: y(top * k / 4)}),
-      make("text", {x: 86, y: y(top * k / 4), dy: 4, "text-anchor": "end"}, size(top * k / 4)),
-      make("text", {x: x(end * k / 4), y: 230, "text-anchor": k ? (k < 4 ? "middle" : "end") : "start"}, unit(end * k / 4)));
-  }
-  svg.append(path(c.live, "live"), path(c.leaked, "leaked"));
-  const legend = make("p", {}, make("i", {class: "live"}, "▬"), " live ", make("i", {class: "leaked"}, "▬"), clock ? " judged leaked, over time" : " judged leaked, over events");
-  const rows = [];
-  for (let i = 11; i < at.length; i += 12) rows.push([unit(at[i]), size(c.live[i]), size(c.leaked[i])]);
-  return [[svg, legend], table("Live bytes", [clock ? "after" : "events", "live", "leaked"], rows)];
+// beside puts a chart and what says the same in words into a place.
+function beside(place, chart, text) {
+  place.querySelector(".chart").replaceChildren(...chart);
+  place.querySelector(".scroll").replaceChildren(text);
 }
 
 // effectsChart draws what the verdict rests on as bars, those against a leak to the left.
-function effectsChart(effects) {
+function effectsChart(place, effects) {
   const shown = effects.slice(0, 12), most = Math.max(...shown.map(e => Math.abs(e.effect)), 0.01), height = 22 * shown.length + 8;
   const svg = make("svg", {viewBox: "0 0 700 " + height, role: "img", "aria-label": "What the verdict rests on; the table beside it has the figures"});
   shown.forEach((e, i) => {
@@ -55,5 +43,26 @@ function effectsChart(effects) {
       make("rect", {class: e.effect < 0 ? "against" : "for", x: e.effect < 0 ? 475 - w : 475, y: 22 * i + 5, width: Math.max(w, 1).toFixed(1), height: 15}));
   });
   svg.append(make("line", {class: "axis", x1: 475, x2: 475, y1: 0, y2: height}));
-  return [[svg], table("Effects", ["taken away", "log-odds", "P without"], shown.map(e => [e.what, e.effect.toFixed(2), e.probability_without.toFixed(3)]))];
+  beside(place, [svg], table("Effects", ["taken away", "log-odds", "P without"], shown.map(e => [e.what, e.effect.toFixed(2), e.probability_without.toFixed(3)])));
+}
+
+// sequenceChart draws the lives of a site's blocks, each a line from its birth to its
+// death, and lists its allocations and frees in their order.
+function sequenceChart(place, sequence, end) {
+  const step = Math.min(9, 360 / sequence.shown.length), height = step * sequence.shown.length + 26;
+  const x = event => (8 + 684 * event / end).toFixed(1);
+  const svg = make("svg", {viewBox: "0 0 700 " + height.toFixed(0), role: "img", "aria-label": "Blocks of the site from birth to death; the table beside it lists them"});
+  const events = [], at = place => (place.time_ns ? (place.time_ns / 1e9).toFixed(2) + " s" : "");
+  sequence.shown.forEach((b, i) => {
+    const y = (step * (i + 0.5)).toFixed(1), kind = b.leaked ? "leaked" : b.died ? "live" : "open";
+    const seen = end / 200; // of the shortest life
+    svg.append(make("line", {class: kind, x1: x(b.born.event), x2: x(b.died ? Math.max(b.died.event, b.born.event + seen) : end), y1: y, y2: y, "stroke-width": Math.max(1, step - 2).toFixed(1)}));
+    events.push({n: b.born.event, row: [count(b.born.event), at(b.born), "alloc " + size(b.size) + (b.leaked ? ", judged leaked" : b.died ? "" : ", outstanding"), b.address]});
+    if (b.died) events.push({n: b.died.event, row: [count(b.died.event), at(b.died), "free after " + count(b.died.event - b.born.event) + " events", b.address]});
+  });
+  for (let k = 0; k <= 4; k++) svg.append(make("text", {x: x(end * k / 4), y: height - 6, "text-anchor": k ? (k < 4 ? "middle" : "end") : "start"}, count(Math.round(end * k / 4))));
+  const mark = (kind, text) => [make("i", {class: kind}, "▬"), " " + text + " "];
+  const legend = make("p", {}, ...mark("leaked", "judged leaked"), ...mark("live", "freed"), ...mark("open", "outstanding"), "over events");
+  events.sort((a, b) => a.n - b.n);
+  beside(place, [svg, legend], table("Events", ["event", "after", "what", "block"], events.map(e => e.row)));
 }

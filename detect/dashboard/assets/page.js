@@ -2,9 +2,10 @@
 // The page: what is shown is a function of the findings and of the state in the URL.
 
 const $ = id => document.getElementById(id);
-let findings = [], runs = [], shown = "", detail = null;
+let findings = [], runs = [], loaded = 0, shown = "", detail = null;
 
-// state is the URL's: q, level, log, sort, down and id.
+// state is the URL's: view, q, level, program, log, sort, down, rows, id, run, find, hide,
+// invert, zoom, a and b.
 const state = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 
 function go(changes, push) {
@@ -24,6 +25,7 @@ async function load() {
   try {
     [findings, runs] = await Promise.all([get("api/memory-leaks"), get("api/runs")]);
     detail = null;
+    loaded++;
     show();
   } catch (e) {
     $("state").textContent = "Not up to date: " + e.message;
@@ -46,21 +48,37 @@ const firstSeen = f => (f.first.time_ns ? (f.first.time_ns / 1e9).toFixed(2) + "
 
 function chosen(s) {
   const text = (s.q || "").toLowerCase();
-  const found = findings.filter(f => (!s.level || f.level === s.level) && (!s.log || f.log === s.log) &&
+  const found = findings.filter(f => (!s.level || f.level === s.level) && (!s.log || f.log === s.log) && (!s.program || f.program === s.program) &&
     (!text || [f.site, f.log, ...f.stack_trace].some(t => t.toLowerCase().includes(text))));
   const key = keys[s.sort];
   if (key) found.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) * (s.down === "no" ? 1 : -1));
   return found;
 }
 
+// filters are the parameters that say to the server which findings are meant.
+function filters(s, more) {
+  return new URLSearchParams(["q", "level", "program", "log", ...more].filter(k => s[k]).map(k => [k, s[k]])).toString();
+}
+
 function show() {
-  const s = state();
+  const s = state(), view = document.querySelector(`[data-of="${CSS.escape(s.view || "")}"]`) ? s.view || "" : "";
   if ($("text").value !== (s.q || "")) $("text").value = s.q || "";
   $("level").value = s.level || "";
-  logs(s.log || "");
+  choices($("log"), ["", ...runs.map(r => r.log)], s.log);
+  choices($("program"), ["", ...new Set(runs.map(r => r.program))], s.program);
+  choices($("run"), runs.map(r => r.log), s.run || s.log);
+  for (const e of document.querySelectorAll("[data-of]")) e.hidden = e.dataset.of !== view;
+  for (const a of document.querySelectorAll("nav a")) {
+    a.dataset.view === view ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current");
+    a.href = "#" + new URLSearchParams(Object.entries({...s, view: a.dataset.view, id: ""}).filter(([, v]) => v));
+  }
+  exports(s);
   totals();
+  if (view === "flame") return showFlame(s);
+  if (view === "compare") return showCompare(s);
   rows(chosen(s), s);
   about(s.id);
+  showRun(s.run || s.log);
 }
 
 function totals() {
@@ -68,19 +86,33 @@ function totals() {
   const facts = [["leaking sites", sum("leaks") + " of " + sum("sites")], ["leaked", size(sum("leaked_bytes"))], ["outstanding", size(sum("outstanding_bytes"))],
     ["critical", leaks.filter(f => f.level === "CRITICAL").length], ["decided", leaks.filter(f => f.decision).length + " of " + leaks.length]];
   $("totals").replaceChildren(...facts.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))));
-  $("warnings").replaceChildren(...runs.flatMap(r => r.warnings.map(w => make("p", {}, (runs.length > 1 ? r.log + ": " : "") + w))));
+  const warned = new Map(); // the runs, by what is said of them
+  for (const r of runs) for (const w of r.warnings) warned.set(w, [...(warned.get(w) || []), r.log]);
+  const whose = logs => logs.length === 1 ? logs[0] : logs.length + " runs";
+  $("warnings").replaceChildren(...[...warned].map(([w, logs]) => make("p", {title: logs.join("\n")}, (runs.length > 1 ? whose(logs) + ": " : "") + w)));
 }
 
-function logs(log) {
-  const names = ["", ...runs.map(r => r.log)], select = $("log");
+// choices fills a selection, unless it has them already.
+function choices(select, names, value) {
   if (names.join("\n") !== Array.from(select.options, o => o.value).join("\n")) {
     select.replaceChildren(...names.map(n => make("option", {value: n}, n || "all")));
   }
-  select.value = log;
+  select.value = value || names[0] || "";
+}
+
+// exports are what is shown, as files.
+function exports(s) {
+  const formats = {json: "JSON", csv: "CSV", sarif: "SARIF", pprof: "pprof", collapsed: "collapsed stacks", html: "HTML report"};
+  const query = filters(s, []);
+  $("export").querySelector("p").replaceChildren(...Object.entries(formats).map(([name, title]) =>
+    make("a", {href: "api/export?format=" + name + (query && "&" + query), download: ""}, title)));
 }
 
 // rows fills the table, unless it says already what it should, and keeps the focus.
-function rows(found, s) {
+function rows(all, s) {
+  const few = 25, found = s.rows ? all : all.slice(0, few);
+  $("more").hidden = all.length <= few;
+  $("more").textContent = s.rows ? `Show the first ${few}` : `Show all ${all.length}`;
   for (const b of document.querySelectorAll("[data-sort]")) {
     const by = b.dataset.sort === s.sort;
     by ? b.parentElement.setAttribute("aria-sort", s.down === "no" ? "ascending" : "descending") : b.parentElement.removeAttribute("aria-sort");
@@ -136,19 +168,35 @@ async function about(id) {
   $("why").replaceChildren(...whole.why.map(w => make("li", {}, w)));
   $("stack").replaceChildren(...whole.stack_trace.map(w => make("li", {}, w)));
   $("rests").hidden = !(whole.attribution || []).length;
-  if (!$("rests").hidden) beside($("rests"), effectsChart(whole.attribution));
-  if (whole.course) beside($("course"), courseChart(whole.course));
-  else beside($("course"), [[make("p", {}, "The log does not tell how it grew, or is not at hand.")], ""]);
+  if (!$("rests").hidden) effectsChart($("rests"), whole.attribution);
+  await siteCourse(whole);
+  const run = runs.find(r => r.log === whole.log), sequence = whole.sequence;
+  $("sequence").hidden = !sequence;
+  if (!sequence) return;
+  $("sequence").querySelector("p").textContent = `${count(sequence.blocks)} blocks were allocated here and ${count(sequence.freed)} freed; ` +
+    (sequence.shown.length < sequence.blocks ? `${sequence.shown.length} of them are shown.` : "all are shown.");
+  sequenceChart($("sequence"), sequence, Math.max(1, run ? run.events : 0, ...sequence.shown.map(b => b.born.event)));
 }
 
-function beside(place, [chart, text]) {
-  place.querySelector(".chart").replaceChildren(...chart);
-  place.querySelector(".scroll").replaceChildren(text);
+// siteCourse draws the live bytes of a finding's site.
+async function siteCourse(f) {
+  const place = $("course"), label = "Live bytes of the site";
+  if (f.course) return timeline(place, f.course, runMarks(f.course, f.leak ? [f] : []), label);
+  const past = await get("api/history?points=600&" + new URLSearchParams({log: f.log, id: f.id})).catch(() => ({snapshots: [], alerts: []}));
+  if (past.snapshots.length < 2) return noTimeline(place, "The log does not tell how it grew, or is not at hand.");
+  const course = courseOf(past.snapshots);
+  timeline(place, course, alertMarks(course, past.alerts), label);
 }
 
 $("text").addEventListener("input", () => go({q: $("text").value}));
 $("level").addEventListener("change", () => go({level: $("level").value}, true));
+$("program").addEventListener("change", () => go({program: $("program").value}, true));
 $("log").addEventListener("change", () => go({log: $("log").value}, true));
+$("run").addEventListener("change", () => go({run: $("run").value}, true));
+$("more").addEventListener("click", () => go({rows: state().rows ? "" : "all"}, true));
+$("skip").addEventListener("click", e => { e.preventDefault(); $("findings").focus(); });
+startFlame();
+startCompare();
 for (const b of document.querySelectorAll("[data-sort]")) {
   b.addEventListener("click", () => {
     const s = state();
@@ -169,6 +217,16 @@ document.addEventListener("keydown", e => {
 addEventListener("popstate", show);
 addEventListener("hashchange", show);
 
-const stream = new EventSource("api/events");
-stream.addEventListener("change", async () => { await load(); $("state").textContent = "Up to date."; });
-stream.addEventListener("error", () => { $("state").textContent = "The server does not answer; trying again."; });
+// A page that nobody sees holds no stream: a browser has few connections to a server.
+let stream = null;
+function listen() {
+  stream?.close();
+  stream = null;
+  if (document.hidden) return;
+  stream = new EventSource("api/events");
+  stream.addEventListener("change", async () => { await load(); $("state").textContent = "Up to date."; });
+  stream.addEventListener("error", () => { $("state").textContent = "The server does not answer; trying again."; });
+}
+document.addEventListener("visibilitychange", listen);
+addEventListener("pagehide", () => stream?.close());
+addEventListener("pageshow", listen);
