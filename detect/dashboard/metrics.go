@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -31,17 +32,15 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
-	findings, err := s.Store.List(r.Context(), Query{})
+	levels, err := s.counted(r.Context(), []string{"CRITICAL", "WARNING", "INFO", "NONE"}, func(level string) Query { return Query{Level: level} })
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	levels, decisions := map[string]int64{}, map[string]int64{}
-	for i := range findings {
-		levels[findings[i].Level]++
-		if d := findings[i].Decision; d != Undecided {
-			decisions[string(d)]++
-		}
+	decisions, err := s.counted(r.Context(), []string{string(Confirmed), string(Dismissed)}, func(d string) Query { return Query{Decision: Decision(d)} })
+	if err != nil {
+		s.fail(w, err)
+		return
 	}
 	var b strings.Builder
 	family(&b, "leakformer_findings", "gauge", "Findings by level.")
@@ -68,6 +67,19 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 	s.counts.mu.Unlock()
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	fmt.Fprint(w, b.String())
+}
+
+// counted is how many findings there are of each value, which a query chooses.
+func (s *server) counted(ctx context.Context, values []string, chosen func(string) Query) (map[string]int64, error) {
+	counts := map[string]int64{}
+	for _, v := range values {
+		n, err := s.Store.Count(ctx, chosen(v))
+		if err != nil {
+			return nil, err
+		}
+		counts[v] = int64(n)
+	}
+	return counts, nil
 }
 
 func family(b *strings.Builder, name, kind, help string) {
