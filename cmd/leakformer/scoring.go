@@ -32,6 +32,9 @@ type scoring struct {
 	// are taken.
 	reference tokenize.Reference
 	named     bool
+	// byFile: a run is called by its file, and not by the log that an Arrow file was
+	// made of.
+	byFile bool
 	// titled: the text says of each run whose it is, before its findings.
 	titled bool
 	runs   int // judged
@@ -170,7 +173,11 @@ func (s *scoring) log(file logFile) error {
 
 // load reads a log whole: a run for each process.
 func (s *scoring) load(file logFile) ([]*tokenize.Run, error) {
-	return s.sh.loadEach(s.c.Context, file, s.c.String("log-format"))
+	runs, err := s.sh.loadEach(s.c.Context, file, s.c.String("log-format"))
+	if s.byFile && len(runs) == 1 && file.path != "-" {
+		runs[0].Name = file.path
+	}
+	return runs, err
 }
 
 // title says whose findings follow, where text is of several runs.

@@ -166,6 +166,7 @@ func (s *serving) fill(logs []logFile, findings []string) error {
 		return errors.Join(failed, err)
 	}
 	defer scoring.model.Close()
+	scoring.byFile = true
 	if err = scoring.logs(logs); errors.Is(err, errLeaks) {
 		err = nil
 	}
