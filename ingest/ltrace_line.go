@@ -79,20 +79,7 @@ func cutLtraceCall(l *ltraceLine) (fn traced, c ltraceCall, ok bool) {
 		}
 		args = bytes.TrimLeft(args[end:], ", ")
 	}
-	switch fn.kind {
-	case sizedCall:
-		c.size = a[0]
-	case countedCall:
-		c.size = product(a[0], a[1])
-	case alignedCall:
-		c.size = a[1]
-	case reallocCall:
-		c.block, c.size = a[0], a[1]
-	case reallocatCall:
-		c.block, c.size = a[0], product(a[1], a[2])
-	case freeCall:
-		c.block = a[0]
-	}
+	c.block, c.size = fn.kind.take(a[:fn.kind.arguments()])
 	return fn, c, true
 }
 

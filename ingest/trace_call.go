@@ -107,23 +107,29 @@ func (fn *traced) parse(text []byte) (c tracedCall, rest []byte, ok bool) {
 	if n < fn.skip+fn.kind.arguments() {
 		return c, nil, false
 	}
-	a := args[fn.skip:n]
 	c.fn = fn
-	switch fn.kind {
-	case sizedCall:
-		c.size = a[0]
-	case countedCall:
-		c.size = product(a[0], a[1])
-	case alignedCall:
-		c.size = a[len(a)-1]
-	case reallocCall:
-		c.block, c.size = a[0], a[1]
-	case reallocatCall:
-		c.block, c.size = a[0], product(a[1], a[2])
-	case freeCall:
-		c.block = a[0]
-	}
+	c.block, c.size = fn.kind.take(args[fn.skip:n])
 	return c, rest, true
+}
+
+// take reads what the arguments of a call say: which block it is about, and how large
+// one it asks for.
+func (k callKind) take(a []uint64) (block, size uint64) {
+	switch k {
+	case sizedCall:
+		size = a[0]
+	case countedCall:
+		size = product(a[0], a[1])
+	case alignedCall:
+		size = a[len(a)-1]
+	case reallocCall:
+		block, size = a[0], a[1]
+	case reallocatCall:
+		block, size = a[0], product(a[1], a[2])
+	case freeCall:
+		block = a[0]
+	}
+	return block, size
 }
 
 // multiplies reports whether the size is a product.
