@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"train":                  {"ingest", "tokenize"},
 	"detect":                 {"ingest", "tokenize"},
 	"detect/report":          {"detect", "ingest", "tokenize", "github.com/google/pprof/profile"},
-	"detect/monitor":         {"detect", "ingest", "tokenize"},
+	"detect/monitor":         {"atomicfile", "detect", "ingest", "tokenize"},
 	"detect/dashboard":       {"detect", "detect/report", "ingest", "tokenize"},
 	"detect/store":           {"detect/dashboard", "github.com/redis/go-redis/v9", "modernc.org/sqlite"},
 	"detect/store/storetest": {"detect", "detect/dashboard", "ingest"},

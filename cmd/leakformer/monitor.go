@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -18,9 +19,11 @@ func (sh *shell) monitor() *cli.Command {
 		Name:      "monitor",
 		Usage:     "watch memory while it is used, and tell when it leaks",
 		ArgsUsage: "[SOURCE...]",
-		Description: "Without a SOURCE or a flag that names one, the machine is watched, and each leakformer simulate that this user runs. A SOURCE is a log that grows or a FIFO, of any format that score reads; - for standard input, for example of bcc's\n" +
-			"memleak; or the URL of a Go program's heap profile, http://HOST/debug/pprof/heap. The classic rule (growth by --threshold, --consecutive\n" +
-			"times in a row) and the model judge side by side. With --serve a page shows what was found and told. Exits with status 3 if there were alerts.",
+		Description: "A SOURCE is a log that grows or a FIFO, of any format that score reads; - for standard input, for example of bcc's\n" +
+			"memleak; the URL of a Go program's heap profile, http://HOST/debug/pprof/heap; or a folder or pattern of files with a snapshot\n" +
+			"each, as a Python program writes them with tracemalloc. Where none is named, the machine is watched, and what leakformer\n" +
+			"simulate does. The classic rule (growth by --threshold, --consecutive times in a row) and the model judge side by side. With\n" +
+			"--serve a page shows what was found and told. Exits with status 3 if there were alerts.",
 		Flags: append(append(monitorSources(), storeFlags()...),
 			&cli.DurationFlag{Name: "interval", Value: 10 * time.Second, Usage: "`TIME` between two looks"},
 			&cli.BoolFlag{Name: "steady", Usage: "keep to --interval also when the processors are busy (else up to 8 times as long)"},
@@ -142,10 +145,15 @@ func (sh *shell) probes(c *cli.Context) ([]*monitor.Probe, error) {
 		}
 	}
 	for _, arg := range c.Args().Slice() {
-		if isURL(arg) {
-			if err := add(monitor.HeapURL(arg)); err != nil {
-				return nil, err
-			}
+		var err error
+		switch {
+		case isURL(arg):
+			err = add(monitor.HeapURL(arg))
+		case isSnapshots(arg):
+			err = add(monitor.Snapshots(arg))
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	if path := c.String("kmemleak"); path != "" {
@@ -186,11 +194,17 @@ func isURL(arg string) bool {
 	return strings.HasPrefix(arg, "http://") || strings.HasPrefix(arg, "https://")
 }
 
+// isSnapshots reports whether an argument is a folder, or a pattern and no file's name.
+func isSnapshots(arg string) bool {
+	st, err := os.Stat(arg)
+	return err == nil && st.IsDir() || err != nil && strings.ContainsAny(arg, "*?[")
+}
+
 // logSources are the sources that are read to their end.
 func logSources(c *cli.Context) []string {
 	var logs []string
 	for _, arg := range c.Args().Slice() {
-		if !isURL(arg) {
+		if !isURL(arg) && !isSnapshots(arg) {
 			logs = append(logs, arg)
 		}
 	}

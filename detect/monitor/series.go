@@ -18,7 +18,8 @@ type Probe struct {
 	// Format is what ingest calls its text, "" to find out.
 	Format string
 	// Take returns a copy of what the source shows. [ErrGone] says that there will
-	// be nothing more; after any other error it is asked again.
+	// be nothing more, [ErrNoNews] that nothing has changed; after any other error it
+	// is asked again.
 	Take func(ctx context.Context) ([]byte, error)
 	// Gauge reads the source's own sum from a copy; nil where it has none.
 	Gauge func(copy []byte) *Gauge
@@ -101,6 +102,8 @@ func (s *Series) Events() iter.Seq2[ingest.Event, error] {
 			switch {
 			case errors.Is(err, ErrGone) || s.ctx.Err() != nil:
 				return
+			case errors.Is(err, ErrNoNews):
+				continue
 			case err == nil:
 				err = s.read(copy, yield)
 			}

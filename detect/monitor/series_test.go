@@ -113,11 +113,11 @@ func TestKmemleakCommands(t *testing.T) {
 	}
 	defer reader.Close()
 	k := Kmemleak{Path: path, Trigger: true}
-	if err := errors.Join(k.write("scan"), k.Clear()); err != nil {
+	if err := errors.Join(k.Start(), k.Clear(), k.write("scan")); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 20)
-	if n, err := reader.Read(buf); err != nil || string(buf[:n]) != "scanclear" {
+	if n, err := reader.Read(buf); err != nil || string(buf[:n]) != "scan=onclearscan" {
 		t.Errorf("%q, %v", buf[:n], err)
 	}
 }

@@ -5,16 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"leakformer/atomicfile"
 )
 
 // State is what a monitor knows beside what it sees: the baseline of each site, what
 // was told of it, and the alerts that no sink has taken yet. With it a monitor that is
 // started again tells nothing twice, and forgets nothing.
 //
-// It holds no times: a clock that is set anew means nothing to it.
+// It goes by no times: a clock that is set anew means nothing to it.
 type State struct {
 	// Sites by source and call stack.
 	Sites map[string]*Record `json:"sites"`
@@ -102,18 +105,12 @@ func (f *stateFile) write(s *State) error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(f.path), ".state-*")
-	if err != nil {
+	err = atomicfile.Write(f.path, func(w io.Writer) error {
+		_, err := w.Write(data)
 		return err
+	})
+	if err == nil {
+		f.last = data
 	}
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), f.path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-		return err
-	}
-	f.last = data
-	return nil
+	return err
 }
