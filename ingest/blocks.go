@@ -23,10 +23,13 @@ type blockSlot struct {
 	stack  StackID
 }
 
-// home is the slot where a search for addr starts.
+// home is the slot where a search for addr starts. Neighbours in the heap, which a
+// program tends to use one after the other, are neighbours in the table: most of the
+// time of reading a raw log goes by waiting for slots that are in no cache.
 func (t *blockTable) home(addr uint64) int {
-	high, low := bits.Mul64(addr^t.seed, 0x9e3779b97f4a7c15)
-	return int(high^low) & (len(t.slots) - 1)
+	const region, grain = 8, 4 // bits of an address in its region, and in a block's least size
+	high, low := bits.Mul64(addr>>region^t.seed, 0x9e3779b97f4a7c15)
+	return (int(high^low) + int(addr>>grain&(1<<(region-grain)-1))) & (len(t.slots) - 1)
 }
 
 // find is the slot of addr, or the free one where it belongs.
