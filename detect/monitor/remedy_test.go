@@ -84,7 +84,7 @@ func TestRemedyDryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd, alert := sleeper(t)
-	s, done := acting(rules(t, `{"name": "a", "run": ["touch", "`+dir+`/x", "{pid}"]}`, `{"name": "b", "signal": "KILL"}`, `{"name": "c", "drop_caches": 3}`), false)
+	s, done := acting(rules(t, `{"name": "a", "run": ["touch", "`+dir+`/x"]}`, `{"name": "b", "signal": "KILL"}`, `{"name": "c", "drop_caches": 3}`), false)
 	s.DropCaches = caches
 	act(t, s, alert)
 	if len(*done) != 3 || !alert.Process.Alive() {
