@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -91,6 +94,25 @@ func TestMonitorServeGrowth(t *testing.T) {
 	if len(runs) != 1 || runs[0].Leaks != 1 || runs[0].LeakedBytes == 0 || runs[0].Model != noModel {
 		t.Errorf("%+v", runs)
 	}
+}
+
+// A process that grows is told, and resolved when it has ended, while the machine is
+// watched on.
+func TestMonitorProcessEnds(t *testing.T) {
+	leaky := exec.Command("leakformer", "simulate", "--size", "2MB", "--interval", "10ms", "--count", "400", "--log", os.DevNull)
+	if err := leaky.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- leaky.Wait() }()
+	stdout, stderr := background(t, "monitor", "--pid", fmt.Sprint(leaky.Process.Pid), "--system", "--model", "none", "--interval", "100ms", "--steady",
+		"--threshold", "1", "--state", "none", "--min-size", "20MB")
+	stdout.waitFor(t, fmt.Sprintf("pid %d: ", leaky.Process.Pid))
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	stderr.waitFor(t, fmt.Sprintf("pid %d is gone", leaky.Process.Pid))
+	stdout.waitFor(t, fmt.Sprintf("pid %d: no longer suspected: RSS", leaky.Process.Pid))
 }
 
 func get(t *testing.T, url string, to any) {

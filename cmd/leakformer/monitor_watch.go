@@ -130,6 +130,7 @@ func (w *watching) probe(p *monitor.Probe) error {
 		return err
 	}
 	if w.c.Context.Err() == nil {
+		w.m.Gone(p.Source)
 		w.sh.warn("%s is gone", p.Name)
 	}
 	return nil

@@ -178,6 +178,19 @@ func (m *Monitor) resolve(r *Record) {
 	*r = Record{Trend: r.Trend}
 }
 
+// Gone resolves what was told of a source that is no more, and forgets it.
+func (m *Monitor) Gone(source Source) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(m.state.Sites)) {
+		if r := m.state.Sites[key]; r.Level > Silent && r.Last.Source == source.Name {
+			m.resolve(r)
+		}
+	}
+	m.forget(source.Name, nil)
+	m.save()
+}
+
 // tell puts an alert into every outbox.
 func (m *Monitor) tell(r *Record, a Alert) {
 	m.state.Serial++

@@ -87,7 +87,7 @@ func (o *Outbox) Run(ctx context.Context) {
 			}
 			continue
 		}
-		err := o.sink.Send(ctx, a)
+		err := o.send(ctx, a)
 		if err == nil || errors.Is(err, ErrRefused) {
 			if err != nil {
 				o.m.cfg.Log.Error("an alert is given up", "sink", o.sink.Name(), "alert", a.ID, "error", err)
@@ -108,13 +108,24 @@ func (o *Outbox) Run(ctx context.Context) {
 	}
 }
 
+// grace is how long an attempt may go on when the context is done: what is cut off may
+// have been done all the same, and is done twice when it is tried again.
+const grace = 5 * time.Second
+
+func (o *Outbox) send(ctx context.Context, a *Alert) error {
+	attempt, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	return o.sink.Send(attempt, a)
+}
+
 // renew sends again what lasts. What fails is sent at the next renewal.
 func (o *Outbox) renew(ctx context.Context) {
 	for _, a := range o.m.lasting() {
 		if o.Len() > 0 {
 			return // It may be that just this one is over.
 		}
-		if err := o.sink.Send(ctx, &a); err != nil && ctx.Err() == nil {
+		if err := o.send(ctx, &a); err != nil && ctx.Err() == nil {
 			o.m.cfg.Log.Warn("an alert could not be renewed", "sink", o.sink.Name(), "alert", a.ID, "error", err)
 		}
 	}

@@ -119,7 +119,7 @@ func (s *Remedies) Send(ctx context.Context, a *Alert) error {
 			s.Told(s.act(ctx, r, a))
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // due reports whether a rule may act again, and takes it that it does.
