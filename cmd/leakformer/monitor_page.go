@@ -92,10 +92,15 @@ func (p *page) Send(ctx context.Context, a *monitor.Alert) error {
 // look puts what was seen of a source in place of what was seen before. That the page
 // lacks a look keeps nobody from being told.
 func (p *page) look(ctx context.Context, l *monitor.Look) error {
-	s := &suspects{Store: p.store, look: l, byID: map[string]*monitor.Suspect{}}
+	s := &suspects{Store: p.store, look: l, bySite: map[int]*monitor.Suspect{}, byID: map[string]*monitor.Suspect{}}
+	grown := false // The detector knows the model's leaks alone.
+	for i := range l.Suspects {
+		s.bySite[l.Suspects[i].Of] = &l.Suspects[i]
+		grown = grown || !l.Suspects[i].Model
+	}
 	s.Handler = &dashboard.Collector{Store: s, Level: level}
 	s.decidable = p.c.String("store") != ""
-	d := detect.Detector{Scorer: l, Threshold: l.Threshold, Model: p.model, All: true}
+	d := detect.Detector{Scorer: l, Threshold: l.Threshold, Model: p.model, All: grown}
 	_, err := d.Detect(ctx, l.Scene, s)
 	if err == nil {
 		err = p.store.Add(ctx, history(l))
@@ -126,21 +131,21 @@ type suspects struct {
 	detect.Handler
 	dashboard.Store
 	look *monitor.Look
-	byID map[string]*monitor.Suspect
+	// bySite and byID find the suspect of a site of the run, and of a finding.
+	bySite map[int]*monitor.Suspect
+	byID   map[string]*monitor.Suspect
 	// decidable: decisions are kept.
 	decidable bool
 }
 
 // Finding passes on findings on suspects.
 func (s *suspects) Finding(f *detect.Finding) error {
-	site := int(f.Run.Blocks[f.Blocks[0]].Site)
-	for i := range s.look.Suspects {
-		if s.look.Suspects[i].Of == site {
-			s.byID[dashboard.ID(f)] = &s.look.Suspects[i]
-			return s.Handler.Finding(f)
-		}
+	suspect := s.bySite[int(f.Run.Blocks[f.Blocks[0]].Site)]
+	if suspect == nil {
+		return nil
 	}
-	return nil
+	s.byID[dashboard.ID(f)] = suspect
+	return s.Handler.Finding(f)
 }
 
 // Put adds what the monitor knows to the findings of a detector.
