@@ -3,11 +3,12 @@
 Reads commands on standard input, one a line, and answers each with a line: how long
 it took, in seconds of the clock and of the processor, and what it computed.
 
-  weights FILE   as Net.SaveWeights writes them
-  batch FILE     in the same layout: tokens, lengths, targets and their weights
-  threads N
-  predict        the mean of the sites' logits
-  step RATE      the loss before the step
+  start WEIGHTS THREADS   weights as Net.SaveWeights writes them
+  batch FILE              in the same layout: tokens, lengths, targets and their weights
+  predict                 the mean of the sites' logits
+  step RATE               the loss before the step
+  memory                  the most that was resident so far, in MiB
+  gemm N                  the GFLOP/s of a product of two N by N matrices
 """
 import ctypes
 import json
@@ -73,7 +74,12 @@ def named(weights):
 
 
 class Peer:
-    def weights(self, path):
+    def start(self, path, threads):
+        torch.set_num_threads(int(threads))
+        try:  # which PyTorch leaves alone
+            ctypes.CDLL("libopenblas.so.0").openblas_set_num_threads(int(threads))
+        except OSError:
+            pass
         weights, metadata = read(path)
         self.net = Network(json.loads(metadata["config"]))
         self.net.load_state_dict(named(weights))
@@ -82,12 +88,19 @@ class Peer:
     def batch(self, path):
         self.data, _ = read(path)
 
-    def threads(self, n):
-        torch.set_num_threads(int(n))
-        try:  # which PyTorch leaves alone
-            ctypes.CDLL("libopenblas.so.0").openblas_set_num_threads(int(n))
-        except OSError:
-            pass
+    def memory(self):
+        with open("/proc/self/status") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("VmHWM")) / 1024
+
+    def gemm(self, n):
+        n = int(n)
+        a, b = torch.rand(n, n), torch.rand(n, n)
+        best = float("inf")
+        for _ in range(20):
+            start = time.perf_counter()
+            torch.mm(a, b)
+            best = min(best, time.perf_counter() - start)
+        return 2 * n**3 / best / 1e9
 
     def predict(self):
         self.net.eval()
