@@ -50,6 +50,7 @@ func (t *trained) threshold(s *tokenize.Scene) float64 {
 // loadModel reads a model and has the network start, which takes longer. The
 // caller closes it.
 func (sh *shell) loadModel(path string, threads int) (*trained, error) {
+	torch.Preload()
 	sh.tune()
 	c, err := readModel(path)
 	if err != nil {

@@ -248,7 +248,7 @@ func (s *scoring) follow(path string) error {
 		loader := tokenize.NewLoader(src)
 		told := told{}
 		var failed error
-		judged := time.Now()
+		var judged time.Time // never: what is there already is looked at once
 		f.Quiet = func() {
 			if time.Since(judged) < s.c.Duration("every") || failed != nil {
 				return

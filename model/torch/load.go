@@ -43,6 +43,10 @@ var load = sync.OnceValue(func() error {
 	return nil
 })
 
+// Preload has libtorch loaded in the background, for a caller that is going to make a
+// network and has something else to do first. When it fails, making the network does.
+func Preload() { go load() }
+
 // chooseKernels asks better for better kernels than those of the core that OpenBLAS
 // takes the processor for; "" if there are none. A version older than the processor may
 // take it for one of 2004 and be five times slower than need be (OpenBLAS 0.3.21 of
