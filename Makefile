@@ -62,16 +62,23 @@ lint: setup
 	go vet ./...
 	go run $(STATICCHECK) ./...
 
+# What was measured before is in BENCH_LOG, for benchstat.
+BENCH_LOG ?= eval/bench.txt
 bench: setup
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+	@echo "commit: $$(git describe --always --dirty) of $$(git show -s --format=%cs)" >> $(BENCH_LOG)
+	@status=$$(mktemp); { go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...; echo $$? >$$status; } | \
+		tee -a $(BENCH_LOG); exit $$(cat $$status)
 
-# The network beside the same in PyTorch, on the same batches: Debian's PyTorch uses the
-# same libtorch and BLAS. PEER_PYTHON is another Python that has PyTorch.
-PEER_ROUNDS ?= 20
+# The program beside PyTorch, which uses the same libtorch and BLAS here, and heaptrack's
+# programs, in one table: eval/SPEED.json, and README.md from it. In a quarter of an hour;
+# SPEED=-long has logs of 100 M events read, too, SPEED='-only start' one part measured. The
+# matrix library chooses its kernels by the processor, whatever the shell says.
+# PEER_PYTHON is another Python that has PyTorch.
 PEER_PYTHON ?= /usr/bin/python3
-bench-peers: PACKAGES += $(if $(filter /usr/bin/python3,$(PEER_PYTHON)),python3-torch)
-bench-peers: setup
-	@PEER_PYTHON=$(PEER_PYTHON) PEER_ROUNDS=$(PEER_ROUNDS) go test -count=1 -timeout 30m -run '^TestPeers$$' ./model/torch -v
+bench-peers: PACKAGES += perl util-linux $(if $(filter /usr/bin/python3,$(PEER_PYTHON)),python3-torch)
+bench-peers: build
+	@go build -o bin/speed ./cmd/leakformer/internal/speed
+	@env -u OPENBLAS_CORETYPE bin/speed -program bin/leakformer -python $(PEER_PYTHON) $(SPEED)
 
 # Runs each fuzz test there is for FUZZTIME.
 fuzz: setup
