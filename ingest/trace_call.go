@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"math"
 	"math/bits"
 	"strings"
@@ -82,28 +81,25 @@ func cutName(text []byte) (name, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// parse reads the arguments behind the bracket. Some versions put a word before
-// a number: "size 48", "al 16", "alignment 16".
+// parse reads the arguments behind the bracket.
 func (fn *traced) parse(text []byte) (c tracedCall, rest []byte, ok bool) {
-	inside, rest, ok := bytes.Cut(text, []byte(")"))
-	if !ok {
-		return c, nil, false
-	}
 	var args [6]uint64
-	n := 0
-	for more := len(inside) > 0; more; n++ {
-		var arg []byte
-		arg, inside, more = bytes.Cut(inside, []byte(","))
-		if i := bytes.LastIndexByte(bytes.TrimRight(arg, " "), ' '); i >= 0 {
-			arg = arg[i+1:]
-		}
+	n, more := 0, len(text) > 0 && text[0] != ')'
+	for rest = text; more; n++ {
 		if n == len(args) {
 			return c, nil, false
 		}
-		if args[n], ok = parsePointer(bytes.TrimRight(arg, " ")); !ok {
+		if args[n], rest, ok = cutArgument(rest); !ok {
 			return c, nil, false
 		}
+		if more = rest[0] == ','; more {
+			rest = rest[1:]
+		}
 	}
+	if len(rest) == 0 || rest[0] != ')' {
+		return c, nil, false
+	}
+	rest = rest[1:]
 	if n < fn.skip+fn.kind.arguments() {
 		return c, nil, false
 	}
@@ -132,6 +128,20 @@ func (k callKind) take(a []uint64) (block, size uint64) {
 	return block, size
 }
 
+// cutArgument reads an argument up to the comma or bracket behind it. Some versions
+// put a word before a number: "size 48", "al 16", "alignment 16".
+func cutArgument(s []byte) (v uint64, rest []byte, ok bool) {
+	i := 0
+	for i < len(s) && (s[i] == ' ' || s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z') {
+		i++
+	}
+	v, rest, ok = cutPointer(s[i:])
+	for len(rest) > 0 && rest[0] == ' ' {
+		rest = rest[1:]
+	}
+	return v, rest, ok && len(rest) > 0
+}
+
 // multiplies reports whether the size is a product.
 func (fn *traced) multiplies() bool { return fn.kind == countedCall || fn.kind == reallocatCall }
 
@@ -156,33 +166,26 @@ func product(a, b uint64) uint64 {
 	return low
 }
 
-// parsePointer reads 0x and upper-case hexadecimal digits, or a decimal number.
+// parsePointer reads 0x and hexadecimal digits, or a decimal number.
 func parsePointer(s []byte) (v uint64, ok bool) {
-	digits, base, most := s, uint64(10), 19
+	v, rest, ok := cutPointer(s)
+	return v, ok && len(rest) == 0
+}
+
+// cutPointer is parsePointer for what more may stand behind.
+func cutPointer(s []byte) (v uint64, rest []byte, ok bool) {
 	if len(s) > 2 && s[0] == '0' && s[1] == 'x' {
-		digits, base, most = s[2:], 16, 16
+		v, n := hexDigits(s[2:])
+		return v, s[2+n:], n > 0 && n <= 16
 	}
-	// 20 decimal digits: sizes such as 18446744073709551615, a negative number.
-	if base == 10 && len(digits) == 20 {
-		return math.MaxUint64, isDecimal(digits)
+	n := 0
+	for ; n < len(s) && isDigit(s[n]); n++ {
+		v = v*10 + uint64(s[n]-'0')
 	}
-	if len(digits) == 0 || len(digits) > most {
-		return 0, false
+	if n == 20 {
+		v = math.MaxUint64 // sizes such as 18446744073709551615, a negative number
 	}
-	for _, c := range digits {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case base == 16 && 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		case base == 16 && 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		default:
-			return 0, false
-		}
-		v = v*base + uint64(c)
-	}
-	return v, true
+	return v, s[n:], n > 0 && n <= 20
 }
 
 func isDecimal(s []byte) bool {

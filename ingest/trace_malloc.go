@@ -34,6 +34,7 @@ func sniffTraceMalloc(head []byte) string {
 type traceMalloc struct {
 	d         *decoder
 	functions map[string]*traced
+	recent    [8]recentFunction
 	procs     map[int32]*tracedProcess
 	running   list.List // of *tracedProcess, the one that called last in front
 	last      *tracedProcess
@@ -150,8 +151,8 @@ func (r *traceMalloc) rest(text []byte) bool {
 }
 
 func (r *traceMalloc) resultText(p *tracedProcess, text []byte) bool {
-	addr, ok := parsePointer(bytes.TrimRight(text[len(resultMark):], " "))
-	if !ok {
+	addr, rest, ok := cutPointer(text[len(resultMark):])
+	if !ok || len(bytes.TrimRight(rest, " ")) > 0 {
 		return r.bad("result not understood: %.120q", text)
 	}
 	return r.result(p, addr)
@@ -161,7 +162,23 @@ func (r *traceMalloc) bad(format string, args ...any) bool {
 	return r.d.bad(r.d.lines.n, format, args...)
 }
 
+// recentFunction is a function and its name in the log.
+type recentFunction struct {
+	name string
+	fn   *traced
+}
+
+// function finds a function by its name, most of the time without the map.
 func (r *traceMalloc) function(name []byte) *traced {
+	recent := &r.recent[(len(name)+int(name[0]))%len(r.recent)]
+	if recent.name != string(name) {
+		fn := r.named(name)
+		*recent = recentFunction{string(name), fn}
+	}
+	return recent.fn
+}
+
+func (r *traceMalloc) named(name []byte) *traced {
 	if fn, ok := r.functions[string(name)]; ok {
 		return fn
 	}
@@ -187,7 +204,9 @@ func (r *traceMalloc) process(l prefixed) *tracedProcess {
 		}
 		r.last = p
 	}
-	r.running.MoveToFront(p.place)
+	if r.running.Front() != p.place {
+		r.running.MoveToFront(p.place)
+	}
 	if l.stamped {
 		r.d.report.Clock = Stamps
 		r.d.now = max(r.d.now, p.base+l.at)
