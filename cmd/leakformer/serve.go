@@ -199,7 +199,7 @@ func level(weighted float64, frames int) string {
 
 // answer answers requests until the context ends.
 func (s *serving) answer(ctx context.Context, listener net.Listener) error {
-	cfg := dashboard.Config{Store: s.store, Token: s.c.String("token"), Log: s.sh.log}
+	cfg := dashboard.Config{Store: s.store, Token: s.c.String("token"), Version: version(), Log: s.sh.log}
 	if s.labels != nil || s.stored() {
 		cfg.Decide = s.decide
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +21,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"leakformer/detect/dashboard"
 )
 
 // Somebody looks through the findings with a browser, in light and in dark, on a wide
@@ -29,8 +34,18 @@ func TestServeBrowser(t *testing.T) {
 		t.Skip("there is no chromium: apt install chromium")
 	}
 	dir, leaky, model := leakyLog(t)
-	page := served(t, "--model", model, "--labels", filepath.Join(dir, "decided.json"), leaky)
-	found := until(t, page)
+	other, err := filepath.Glob(filepath.Join(dir, "leaky", "5.raw"))
+	if err != nil || len(other) != 1 {
+		t.Fatal("no second log", err)
+	}
+	page := served(t, "--model", model, "--labels", filepath.Join(dir, "decided.json"), leaky, other[0])
+	var found []dashboard.Finding
+	for range 600 {
+		if found = until(t, page); len(found) == 2 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 	ctx, cancel := browse(t, browser)
 	defer cancel()
 	for _, look := range []struct {
@@ -42,47 +57,159 @@ func TestServeBrowser(t *testing.T) {
 			tab, cancel := chromedp.NewContext(ctx)
 			defer cancel()
 			console := listened(tab)
-			var back, url, about, state string
-			var rows, wide, course, table int
-			run := func(what string, actions ...chromedp.Action) {
-				t.Helper()
-				if err := chromedp.Run(tab, actions...); err != nil {
-					t.Fatalf("%s: %v", what, err)
-				}
+			v := &visit{t, tab, page, look.name, found}
+			if err := chromedp.Run(tab); err != nil { // starts the browser
+				t.Fatal(err)
 			}
 			scheme := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}})
-			run("open", log.Enable(), scheme, chromedp.EmulateViewport(look.width, 900), chromedp.Navigate(page),
-				chromedp.WaitVisible("#findings tbody tr"), chromedp.Evaluate("document.querySelectorAll('#findings tbody tr').length", &rows),
-				chromedp.Evaluate("getComputedStyle(document.body).backgroundColor", &back),
-				chromedp.Evaluate("document.documentElement.scrollWidth - innerWidth", &wide), picture(t, look.name+"-list.png"))
-			if rows != len(found) || back != look.back || wide > 0 {
-				t.Errorf("%d rows of %d, background %s, %d pixels too wide", rows, len(found), back, wide)
+			v.do("open", log.Enable(), scheme, chromedp.EmulateViewport(look.width, 900), chromedp.Navigate(page), chromedp.WaitVisible("#findings tbody tr"))
+			if back := v.text("getComputedStyle(document.body).backgroundColor"); back != look.back {
+				t.Errorf("background %s", back)
 			}
-			run("filter", input.DispatchKeyEvent(input.KeyDown).WithKey("/"), chromedp.WaitReady("#text:focus"), chromedp.SendKeys("#text", "no such function"), chromedp.WaitVisible("#none"),
-				chromedp.Location(&url), chromedp.SendKeys("#text", strings.Repeat(kb.Backspace, 20)), chromedp.WaitVisible("#findings tbody tr"))
-			if !strings.HasSuffix(url, "#q=no+such+function") {
-				t.Errorf("the filter is not in the address: %s", url)
-			}
-			run("detail", chromedp.Focus("td.site .open"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#course svg path.live"), chromedp.Text("#about", &about),
-				chromedp.Evaluate("document.querySelectorAll('#course svg path').length", &course), chromedp.Evaluate("document.querySelectorAll('#course tbody tr').length", &table),
-				chromedp.Location(&url), chromedp.Evaluate("document.documentElement.scrollWidth - innerWidth", &wide), picture(t, look.name+"-detail.png"))
-			if !strings.Contains(url, "id="+found[0].ID) || !strings.Contains(about, "leak, P") || course != 2 || table != 10 || wide > 0 {
-				t.Errorf("%s: %q, %d paths, %d rows, %d pixels too wide", url, about, course, table, wide)
-			}
-			run("the same address again", chromedp.Reload(), chromedp.WaitVisible("#course svg path.live"))
-			run("decide", chromedp.Click("#decide .confirm"), chromedp.WaitVisible("#decide .confirm[aria-pressed=true]"), chromedp.WaitVisible("tbody .confirm[aria-pressed=true]"))
-			if got := until(t, page)[0].Decision; got != "confirmed" {
-				t.Errorf("decision %q", got)
-			}
-			run("take back", chromedp.Click("tbody .confirm[aria-pressed=true]"), chromedp.WaitNotPresent(".confirm[aria-pressed=true]"))
-			post(t, page, found[0], "dismissed") // by somebody else
-			run("told", chromedp.WaitVisible("tbody .dismiss[aria-pressed=true]"), chromedp.Text("#state", &state))
-			post(t, page, found[0], "")
-			run("close", chromedp.KeyEvent(kb.Escape), chromedp.WaitNotVisible("#detail"))
-			if said := console(); len(said) > 0 || state != "Up to date." {
-				t.Errorf("the page says %q, the console %q", state, said)
+			v.list()
+			v.detail()
+			v.decisions()
+			v.flame()
+			v.compare()
+			v.exports()
+			if said := console(); len(said) > 0 || v.text("document.querySelector('#state').textContent") != "Up to date." {
+				t.Errorf("the console says %q", said)
 			}
 		})
+	}
+}
+
+// visit is somebody's way through the page.
+type visit struct {
+	t     *testing.T
+	tab   context.Context
+	page  string
+	name  string
+	found []dashboard.Finding
+}
+
+func (v *visit) do(what string, actions ...chromedp.Action) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.tab, 20*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		v.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// text is what a script says.
+func (v *visit) text(script string) (said string) {
+	v.t.Helper()
+	v.do(script, chromedp.Evaluate("String("+script+")", &said))
+	return said
+}
+
+// want holds what scripts say against what they should, and the page against its window.
+func (v *visit) want(what string, answers map[string]string) {
+	v.t.Helper()
+	answers["document.documentElement.scrollWidth <= innerWidth"] = "true"
+	for script, want := range answers {
+		if got := v.text(script); got != want {
+			v.t.Errorf("%s: %s is %q, want %q", what, script, got, want)
+		}
+	}
+	v.do("picture", picture(v.t, v.name+"-"+what+".png"))
+}
+
+func (v *visit) list() {
+	v.do("timeline", chromedp.WaitVisible("#timeline canvas"), chromedp.WaitVisible("#alerts tbody tr"))
+	v.want("list", map[string]string{
+		"document.querySelectorAll('#findings tbody tr').length":                                                                           "2",
+		"echarts.getInstanceByDom(document.querySelector('#timeline .canvas')).getOption().series.map(s => s.name + s.data.length).join()": "live121,judged leaked121,alerts1",
+		"document.querySelectorAll('#timeline tbody tr').length":                                                                           "12",
+		"Array.from(document.querySelectorAll('#program option'), o => o.value).join()":                                                    ",app",
+	})
+	v.do("filter", input.DispatchKeyEvent(input.KeyDown).WithKey("/"), chromedp.WaitReady("#text:focus"), chromedp.SendKeys("#text", "no such function"), chromedp.WaitVisible("#none"))
+	v.want("filtered", map[string]string{"location.hash": "#q=no+such+function"})
+	v.do("unfilter", chromedp.SendKeys("#text", strings.Repeat(kb.Backspace, 20)), chromedp.WaitVisible("#findings tbody tr"))
+	v.do("one log", chromedp.SetValue("#log", v.found[1].Log), chromedp.WaitNotPresent("#findings tbody tr:nth-child(2)"))
+	v.want("one log", map[string]string{"$('run').value": v.found[1].Log, "new URLSearchParams(location.hash.slice(1)).get('log')": v.found[1].Log})
+	v.do("all logs", chromedp.Evaluate("history.back()", nil), chromedp.WaitVisible("#findings tbody tr:nth-child(2)"))
+}
+
+func (v *visit) detail() {
+	v.do("detail", chromedp.Focus("td.site .open"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible("#course canvas"), chromedp.WaitVisible("#sequence svg line"))
+	v.want("detail", map[string]string{
+		"new URLSearchParams(location.hash.slice(1)).get('id')":        v.found[0].ID,
+		"$('about').textContent.includes('leak, P')":                   "true",
+		"document.querySelectorAll('#course tbody tr').length":         "12",
+		"document.querySelectorAll('#sequence line').length":           "60",
+		"document.querySelectorAll('#sequence line.leaked').length":    "30",
+		"document.querySelectorAll('#sequence tbody tr').length >= 60": "true",
+		"document.querySelectorAll('#rests svg rect').length > 0":      "true",
+		"document.activeElement.id":                                    "site",
+	})
+	v.do("the same address again", chromedp.Reload(), chromedp.WaitVisible("#sequence svg line"))
+}
+
+func (v *visit) decisions() {
+	v.do("decide", chromedp.Click("#decide .confirm"), chromedp.WaitVisible("#decide .confirm[aria-pressed=true]"), chromedp.WaitVisible("tbody .confirm[aria-pressed=true]"))
+	if got := until(v.t, v.page)[0].Decision; got != "confirmed" {
+		v.t.Errorf("decision %q", got)
+	}
+	v.do("take back", chromedp.Click("tbody .confirm[aria-pressed=true]"), chromedp.WaitNotPresent(".confirm[aria-pressed=true]"))
+	post(v.t, v.page, v.found[0], "dismissed") // by somebody else
+	v.do("told", chromedp.WaitVisible("tbody .dismiss[aria-pressed=true]"))
+	post(v.t, v.page, v.found[0], "")
+	v.do("close", chromedp.WaitNotPresent("tbody .dismiss[aria-pressed=true]"), chromedp.KeyEvent(kb.Escape), chromedp.WaitNotVisible("#detail"))
+}
+
+func (v *visit) flame() {
+	v.do("flame graph", chromedp.Click("nav a[data-view=flame]"), chromedp.WaitVisible("#flame button:nth-child(3)"), chromedp.WaitVisible("#functions tbody tr"))
+	v.want("flame", map[string]string{
+		"Array.from(document.querySelectorAll('#flame button'), b => b.textContent).join()": "all leaks,app+0x100,app+0x400",
+		"$('flame').previousElementSibling":                                                 "null", "document.querySelectorAll('#functions tbody tr').length": "2",
+	})
+	v.do("by keys", chromedp.Focus("#flame button"), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.Enter))
+	v.want("zoomed", map[string]string{"document.activeElement.textContent": "app+0x400", "new URLSearchParams(location.hash.slice(1)).get('zoom')": "app+0x100\napp+0x400",
+		"$('flame-says').textContent.startsWith('app+0x400: ')": "true"})
+	v.do("search", chromedp.KeyEvent(kb.Escape), chromedp.SendKeys("#find", "0x400"), chromedp.WaitVisible("#flame .hit"))
+	v.want("searched", map[string]string{"$('flame-says').textContent.startsWith('100.0 % of ')": "true", "document.querySelectorAll('#flame .hit').length": "1"})
+	v.do("hide", chromedp.SendKeys("#hide", "0x1.0$"), chromedp.WaitNotPresent("#flame button:nth-child(3)"))
+	v.do("all", chromedp.Click("#reset"), chromedp.WaitVisible("#flame button:nth-child(3)"), chromedp.Click("#invert"), chromedp.Poll("document.querySelector('#flame button:nth-child(2)')?.textContent == 'app+0x400'", nil))
+	v.want("inverted", map[string]string{"new URLSearchParams(location.hash.slice(1)).get('invert')": "yes"})
+	v.do("no expression", chromedp.SendKeys("#hide", "("), chromedp.Poll("$('flame-says').textContent.includes('no regular expression')", nil))
+}
+
+func (v *visit) compare() {
+	v.do("compare", chromedp.Navigate(v.page+"#view=compare"), chromedp.WaitVisible("#compared tbody tr"))
+	v.want("compare", map[string]string{
+		"$('a').value + ' ' + $('b').value":                                         "log:" + v.logs()[0] + " log:" + v.logs()[1],
+		"document.querySelector('#compared caption').textContent":                   "In both: 1 site",
+		"/^A: .* at 1 sites. B: .* at 1 sites/.test($('compare-says').textContent)": "true",
+	})
+	v.do("a program", chromedp.SetValue("#b", "program:app"), chromedp.Poll("$('compare-says').textContent.includes('of 2 runs')", nil))
+	v.want("program", map[string]string{"new URLSearchParams(location.hash.slice(1)).get('b')": "program:app"})
+	v.do("its finding", chromedp.Click("#compared .link"), chromedp.WaitVisible("#detail"))
+}
+
+// logs are in the order in which they were named.
+func (v *visit) logs() []string {
+	logs := []string{v.found[0].Log, v.found[1].Log}
+	slices.Sort(logs)
+	return logs
+}
+
+// What the page's links lead to is a file of what is shown.
+func (v *visit) exports() {
+	v.do("export", chromedp.Navigate(v.page+"#level=INFO"), chromedp.Click("#export summary"), chromedp.WaitVisible("#export a"))
+	v.want("export", map[string]string{"document.querySelectorAll('#export a').length": "6"})
+	for format, want := range map[string]string{"json": `"level":"INFO"`, "csv": "log,site,probability", "sarif": `"version":"2.1.0"`, "collapsed": "app+0x100;app+0x400 ", "html": "<!DOCTYPE html>", "pprof": "\x1f\x8b"} {
+		link := v.text("document.querySelector('#export a[href*=" + format + "]').href")
+		resp, err := http.Get(link)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.HasSuffix(link, "&level=INFO") || !strings.Contains(string(body), want) {
+			v.t.Errorf("%s: %s, %v: %.300s", link, resp.Status, err, body)
+		}
 	}
 }
 

@@ -9,11 +9,19 @@ let flame = null, flameFor = ""; // the server's answer, and to what
 // separator stands between the names of a path in the URL; no name has it.
 const separator = "\n";
 
+function expression(text) {
+  try { return new RegExp(text); } catch { return null; }
+}
+
 async function showFlame(s) {
   for (const name of ["find", "hide"]) if ($(name) !== document.activeElement) $(name).value = s[name] || "";
   $("invert").checked = !!s.invert;
   const query = filters(s, ["hide", "invert"]), version = query + " " + loaded;
   if (flameFor !== version) {
+    if (!expression(s.hide || "")) {
+      $("flame-says").textContent = "That is no regular expression.";
+      return;
+    }
     const got = await get("api/flame?" + query).catch(e => e);
     if (got instanceof Error) {
       $("flame-says").textContent = got.message;
@@ -66,9 +74,9 @@ function drawFlame(s) {
   place.replaceChildren(...buttons);
   const home = buttons.find(b => b.dataset.path === (held ?? path)) || buttons[0];
   home.tabIndex = 0;
-  if (held !== null) home.focus();
   $("flame-order").textContent = s.invert ? "What allocates is on top, its callers below." : "Callers are above what they call.";
   $("flame-says").textContent = !all ? "Nothing leaked fits the filter." : wanted ? `${(100 * found / all).toFixed(1)} % of ${size(all)} is in functions that match.` : size(all) + " leaked.";
+  if (held !== null) home.focus();
 }
 
 // tell says of a function what it holds, at once.

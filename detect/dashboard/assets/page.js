@@ -11,7 +11,8 @@ const state = () => Object.fromEntries(new URLSearchParams(location.hash.slice(1
 function go(changes, push) {
   const next = Object.entries({...state(), ...changes}).filter(([, v]) => v);
   const url = location.pathname + location.search + (next.length ? "#" + new URLSearchParams(next) : "");
-  history[push ? "pushState" : "replaceState"](null, "", url);
+  const same = url === location.pathname + location.search + location.hash;
+  history[push && !same ? "pushState" : "replaceState"](null, "", url);
   show();
 }
 
