@@ -278,57 +278,6 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// The description names every path and every member there is.
-func TestOpenAPI(t *testing.T) {
-	h := dashboard.New(dashboard.Config{Store: scored(t, false)})
-	var doc struct {
-		Paths      map[string]map[string]any
-		Components struct {
-			Schemas map[string]struct {
-				Properties map[string]any
-				Required   []string
-			}
-		}
-	}
-	if err := json.Unmarshal(call(t, h, "GET", "/api/openapi.json", "").Body.Bytes(), &doc); err != nil {
-		t.Fatal(err)
-	}
-	id := list(t, h, "")[0].ID
-	for path, methods := range doc.Paths {
-		_, get := methods["get"]
-		if path == "/api/events" || !get {
-			continue
-		}
-		query := map[string]string{"/api/compare": "?a=log:logs/app.log&b=program:app", "/api/export": "?format=json"}[path]
-		if w := call(t, h, "GET", strings.ReplaceAll(path, "{id}", id)+query, ""); w.Code != http.StatusOK {
-			t.Errorf("%s: status %d", path, w.Code)
-		}
-	}
-	check := func(path, schema string) {
-		var v any
-		if err := json.Unmarshal(call(t, h, "GET", path, "").Body.Bytes(), &v); err != nil {
-			t.Fatal(err)
-		}
-		if all, ok := v.([]any); ok {
-			v = all[0]
-		}
-		s := doc.Components.Schemas[schema]
-		for name := range v.(map[string]any) {
-			if s.Properties[name] == nil {
-				t.Errorf("%s: %s is not described", path, name)
-			}
-		}
-		for _, name := range s.Required {
-			if _, ok := v.(map[string]any)[name]; !ok {
-				t.Errorf("%s: there is no %s", path, name)
-			}
-		}
-	}
-	check("/api/memory-leaks", "Finding")
-	check("/api/memory-leaks/"+id, "Finding")
-	check("/api/runs", "Run")
-}
-
 const summaryLine = `{"type":"summary","log":"a.log","model":"m","threshold":0.5,"events":9,"cut":9,"sites":2,"leaks":1,"leaked":{"blocks":1,"bytes":5},"outstanding":{"blocks":1,"bytes":5},"report":null}` + "\n"
 
 func TestRead(t *testing.T) {

@@ -9,7 +9,7 @@ function sides(s) {
     const select = $(name);
     if (select.dataset.has !== now) {
       select.dataset.has = now;
-      select.replaceChildren(make("optgroup", {label: "Runs"}, ...runs.map(r => make("option", {value: "log:" + r.log}, r.log))),
+      select.replaceChildren(make("optgroup", {label: "Runs"}, ...runs.map(r => make("option", {value: "log:" + r.log}, brief(r.log)))),
         make("optgroup", {label: "Programs"}, ...programs.map(p => make("option", {value: "program:" + p}, p))));
     }
   }

@@ -89,14 +89,21 @@ function totals() {
   $("totals").replaceChildren(...facts.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))));
   const warned = new Map(); // the runs, by what is said of them
   for (const r of runs) for (const w of r.warnings) warned.set(w, [...(warned.get(w) || []), r.log]);
-  const whose = logs => logs.length === 1 ? logs[0] : logs.length + " runs";
+  const whose = logs => logs.length === 1 ? brief(logs[0]) : logs.length + " runs";
   $("warnings").replaceChildren(...[...warned].map(([w, logs]) => make("p", {title: logs.join("\n")}, (runs.length > 1 ? whose(logs) + ": " : "") + w)));
+}
+
+// brief is a log's name without the folders that all logs share.
+function brief(log) {
+  let n = log.lastIndexOf("/") + 1;
+  while (n > 0 && !runs.every(r => r.log.startsWith(log.slice(0, n)))) n = log.lastIndexOf("/", n - 2) + 1;
+  return log.slice(n);
 }
 
 // choices fills a selection, unless it has them already.
 function choices(select, names, value) {
   if (names.join("\n") !== Array.from(select.options, o => o.value).join("\n")) {
-    select.replaceChildren(...names.map(n => make("option", {value: n}, n || "all")));
+    select.replaceChildren(...names.map(n => make("option", {value: n}, n ? brief(n) : "all")));
   }
   select.value = value || names[0] || "";
 }
@@ -134,7 +141,7 @@ function row(f, on) {
   open.addEventListener("click", () => { go({id: on ? "" : f.id}, true); if (!on) $("site").focus(); });
   return make("tr", {"data-id": f.id, class: on ? "chosen" : undefined},
     cell("P", f.probability.toFixed(3)), cell("level", f.level, f.level), cell("leaked", f.leak ? size(f.bytes) + " in " + f.blocks : "–"), cell("growth", growth(f)),
-    cell("first seen", firstSeen(f)), make("td", {class: "site"}, open, runs.length > 1 ? make("small", {}, f.log) : null),
+    cell("first seen", firstSeen(f)), make("td", {class: "site"}, open, runs.length > 1 ? make("small", {title: f.log}, brief(f.log)) : null),
     make("td", {}, ...(f.decidable ? [make("div", {class: "decide"}, ...decisions(f))] : [])));
 }
 

@@ -52,6 +52,7 @@ function noTimeline(place, text) {
 const plain = text => text.replace(/[{}|]/g, "·");
 
 function option(course, axis, marks) {
+  const top = Math.max(1, ...course.live, ...course.leaked), interval = 2 ** Math.ceil(Math.log2(top / 5)); // KiB are no powers of ten
   const soft = colour("soft"), line = colour("line"), start = axis.type === "time" ? [] : [[0, 0]];
   const series = (name, values, of) => ({
     name, type: "line", step: "end", showSymbol: false, sampling: "lttb", itemStyle: {color: colour(of)}, lineStyle: {width: 1.8, color: colour(of)},
@@ -70,7 +71,7 @@ function option(course, axis, marks) {
     legend: {top: 0, left: 70, textStyle: {color: colour("text")}, inactiveColor: soft, data: ["live", "judged leaked"]},
     tooltip: {trigger: "axis", renderMode: "richText", confine: true, backgroundColor: colour("back"), borderColor: line, textStyle: {color: colour("text"), fontSize: 12}, formatter: says},
     xAxis: {type: axis.type, min: axis.type === "time" ? "dataMin" : 0, max: "dataMax", axisLabel: {...label, formatter: axis.write, hideOverlap: true}, axisLine: {lineStyle: {color: line}}, splitLine: {show: false}},
-    yAxis: {type: "value", min: 0, interval: 2 ** Math.ceil(Math.log2(Math.max(1, ...course.live, ...course.leaked) / 5)), axisLabel: {...label, formatter: size}, splitLine: {lineStyle: {color: line}}},
+    yAxis: {type: "value", min: 0, interval, max: interval * Math.ceil(top / interval), axisLabel: {...label, formatter: size}, splitLine: {lineStyle: {color: line}}},
     dataZoom: [
       {type: "inside", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false},
       {type: "slider", height: 22, bottom: 6, borderColor: line, textStyle: {color: soft}, fillerColor: "rgba(112, 150, 190, 0.2)", labelFormatter: axis.write, handleStyle: {color: soft}},
