@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -62,6 +63,13 @@ func TestMonitorServe(t *testing.T) {
 	get(t, page+"api/memory-leaks/"+leak.ID, &whole)
 	if whole.Course == nil || whole.Course.Leaked[len(whole.Course.Leaked)-1] < 1e6 {
 		t.Errorf("course %+v", whole.Course)
+	}
+	var h dashboard.History
+	for end := time.Now().Add(time.Minute); len(h.Alerts) == 0 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		get(t, page+"api/history?log="+url.QueryEscape(leak.Log)+"&id="+leak.ID, &h)
+	}
+	if len(h.Alerts) == 0 || h.Alerts[0].Finding != leak.ID || h.Alerts[0].Message == "" || len(h.Snapshots) == 0 || h.Snapshots[len(h.Snapshots)-1].Leaked < 1e6 {
+		t.Errorf("history %+v", h)
 	}
 	// It goes on: the page shows more when there is more.
 	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
