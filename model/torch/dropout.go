@@ -44,10 +44,8 @@ func (d *dropout) fill(mask []float32) {
 
 // apply drops values of t, of rows by columns.
 func (d *dropout) apply(s *scope, t tensor, rows, columns int64) tensor {
-	if d == nil || s.err != nil {
+	if d == nil {
 		return t
 	}
-	mask := make([]float32, rows*columns)
-	d.fill(mask)
-	return s.mul(t, from(s, mask, rows, columns))
+	return s.mul(t, filled(s, d.fill, rows, columns))
 }

@@ -69,29 +69,25 @@ func attend(s *scope, c model.Config, qkv tensor, b, l int64, mask tensor) tenso
 	return s.reshape(s.transpose(s.view(mixed, b, h, l, d/h), 1, 2), b*l, d)
 }
 
-// attentionMask is what to add to the scores of attention, [B·Heads, L, L]: minus
-// infinity where a key is padding or, in a causal part, later than the query.
-// Every query sees at least the first position.
+// attentionMask is what to add to the scores of attention, [B·Heads, L, L], in a form
+// that broadcasts to it: minus infinity where a key is padding or, in a causal part,
+// later than the query. Every query sees at least the first position.
 func attentionMask(s *scope, c model.Config, p *part) tensor {
-	b, l, h := int64(p.b), int64(p.l), int64(c.Heads)
-	hidden := float32(math.Inf(-1))
-	rows := int64(1) // queries see the same keys unless the part is causal
+	rows := 1 // queries see the same keys unless the part is causal
 	if p.causal {
-		rows = l
+		rows = p.l
 	}
-	values := make([]float32, b*rows*l)
-	for i, n := range p.lengths {
-		for q := range rows {
-			row := values[(int64(i)*rows+q)*l:][:l]
-			visible := int64(n)
+	return filled(s, func(values []float32) {
+		clear(values)
+		for i := range p.b * c.Heads * rows {
+			visible := int(p.lengths[i/(c.Heads*rows)])
 			if p.causal {
-				visible = min(visible, q+1)
+				visible = min(visible, i%rows+1)
 			}
-			for k := visible; k < l; k++ {
-				row[k] = hidden
+			hidden := values[i*p.l:][visible:p.l]
+			for k := range hidden {
+				hidden[k] = float32(math.Inf(-1))
 			}
 		}
-	}
-	mask := from(s, values, b, 1, rows, l)
-	return s.reshape(s.expand(mask, b, h, l, l), b*h, l, l)
+	}, int64(p.b*c.Heads), int64(rows), int64(p.l))
 }

@@ -34,6 +34,7 @@ const coreVariable = "OPENBLAS_CORETYPE"
 // load loads libtorch, which takes a while, when a network is first made: no other
 // part of the program needs it.
 var load = sync.OnceValue(func() error {
+	keepMemory()
 	if _, chosen := os.LookupEnv(coreVariable); !chosen {
 		chooseKernels(func(core string) string { return betterKernels(core, readProcessors("/proc/cpuinfo")) })
 	}

@@ -162,6 +162,24 @@ func from[E element](s *scope, data []E, dims ...int64) tensor {
 	return s.do("to", func(out *tensor) { libtch.AtgTo(out, t, int32(s.device)) })
 }
 
+// filled is a tensor of dims whose elements fill writes, row after row. They lie where
+// libtorch has them, but for those of a CUDA device, so that nothing is copied and the
+// garbage collector has nothing to do.
+func filled(s *scope, fill func([]float32), dims ...int64) tensor {
+	n := int64(1)
+	for _, d := range dims {
+		n *= d
+	}
+	if s.device != cpu {
+		values := make([]float32, n)
+		fill(values)
+		return from(s, values, dims...)
+	}
+	t := s.do("empty", func(out *tensor) { libtch.AtgEmpty(out, dims, len(dims), kindFloat32, cpu) })
+	s.do0("data_ptr", func() { fill(unsafe.Slice((*float32)(libtch.AtDataPtr(t)), n)) })
+	return t
+}
+
 // read copies the first n elements of t, row after row.
 func read[E element](s *scope, t tensor, n int) []E {
 	data := make([]E, n)
@@ -207,10 +225,6 @@ func (s *scope) selectAt(t tensor, dim, index int64) tensor {
 
 func (s *scope) narrow(t tensor, dim, start, length int64) tensor {
 	return s.do("narrow", func(out *tensor) { libtch.AtgNarrow(out, t, dim, start, length) })
-}
-
-func (s *scope) expand(t tensor, dims ...int64) tensor {
-	return s.do("expand", func(out *tensor) { libtch.AtgExpand(out, t, dims, len(dims), 0) })
 }
 
 // unbind splits t, which has n entries along dim, into them.
