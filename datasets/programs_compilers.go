@@ -65,27 +65,30 @@ func cc1plus(w *Work) (Command, error) {
 	return Command{Args: []string{"-quiet", "-fpreprocessed", Pick(w, "-O0", "-O1"), "in.ii", "-o", "out.s"}}, nil
 }
 
-func bison(w *Work) (Command, error) {
-	w.Write("in.y", func(b *bufio.Writer) {
-		n := w.Amount(20, 120)
-		b.WriteString("%token ID NUM END\n")
-		for i := range n {
-			fmt.Fprintf(b, "%%token T%d\n", i)
-		}
-		b.WriteString("%left '+' '-'\n%left '*'\n%%\nstart: list ;\nlist: rule0 | list rule0 ;\n")
-		for i := range n {
-			fmt.Fprintf(b, "rule%d: T%d ID expr", i, i)
-			for range 1 + w.Rand.IntN(6) {
-				if i+1 < n {
-					fmt.Fprintf(b, " | T%d rule%d %s", w.Rand.IntN(n), i+1+w.Rand.IntN(n-i-1), Pick(w, "ID", "NUM", "expr", ""))
-				} else {
-					fmt.Fprint(b, " | END expr")
-				}
+// grammar writes a grammar that bison and byacc take.
+func grammar(w *Work, b *bufio.Writer) {
+	n := w.Amount(20, 120)
+	b.WriteString("%token ID NUM END\n")
+	for i := range n {
+		fmt.Fprintf(b, "%%token T%d\n", i)
+	}
+	b.WriteString("%left '+' '-'\n%left '*'\n%%\nstart: list ;\nlist: rule0 | list rule0 ;\n")
+	for i := range n {
+		fmt.Fprintf(b, "rule%d: T%d ID expr", i, i)
+		for range 1 + w.Rand.IntN(6) {
+			if i+1 < n {
+				fmt.Fprintf(b, " | T%d rule%d %s", w.Rand.IntN(n), i+1+w.Rand.IntN(n-i-1), Pick(w, "ID", "NUM", "expr", ""))
+			} else {
+				fmt.Fprint(b, " | END expr")
 			}
-			fmt.Fprintf(b, " { /* %s */ } ;\n", w.Words(3))
 		}
-		b.WriteString("expr: NUM | ID | expr '+' expr | expr '-' expr | expr '*' expr | '(' expr ')' ;\n%%\n")
-	})
+		fmt.Fprintf(b, " { /* %s */ } ;\n", w.Words(3))
+	}
+	b.WriteString("expr: NUM | ID | expr '+' expr | expr '-' expr | expr '*' expr | '(' expr ')' ;\n%%\n")
+}
+
+func bison(w *Work) (Command, error) {
+	w.Write("in.y", func(b *bufio.Writer) { grammar(w, b) })
 	return Command{Args: []string{"-Wno-other", "-Wno-conflicts-rr", "-Wno-conflicts-sr", "-o", "out.c", "in.y"}}, nil
 }
 
