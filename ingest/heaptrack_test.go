@@ -428,22 +428,7 @@ func benchmarkEvents(b *testing.B, head string, unit func(i int) string) {
 	for i := 0; log.Len() < 16<<20; i++ {
 		log.WriteString(unit(i))
 	}
-	b.SetBytes(int64(log.Len()))
-	b.ReportAllocs()
-	events := int64(0)
-	for b.Loop() {
-		src, err := ingest.NewSource("log", strings.NewReader(log.String()), ingest.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, err := range src.Events() {
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-		events += src.Report().Events
-	}
-	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+	benchmarkLog(b, log.String(), "auto")
 }
 
 // heap is a program's use of the heap: most blocks die soon, some late. It says

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -578,24 +577,7 @@ func benchmarkReader(b *testing.B, format string, head string, unit func(i int) 
 		log.WriteString(unit(i))
 	}
 	log.WriteString(tail)
-	text := log.String()
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	runtime.GC()
-	for b.Loop() {
-		src, err := ingest.NewSource("log", strings.NewReader(text), ingest.Options{Format: format})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, err := range src.Events() {
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-		if src.Report().Records < 1000 {
-			b.Fatal(src.Report().Records)
-		}
-	}
+	benchmarkLog(b, log.String(), format)
 }
 
 func BenchmarkKmemleak(b *testing.B) {
