@@ -40,7 +40,7 @@ func (sh *shell) eval() *cli.Command {
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "of the table: text, summary, markdown or json"},
 			&cli.BoolFlag{Name: "programs", Usage: "add a table for each program"},
 			&cli.Uint64Flag{Name: "seed", Usage: "of the bootstrap intervals"},
-			threadsFlag(), logFormatFlag(),
+			threadsFlag(), deviceFlag(), logFormatFlag(),
 		},
 		Action: sh.evalAction,
 	}
@@ -130,7 +130,7 @@ func (e *evaluation) models() (entrants []eval.Entrant, done func(), err error) 
 	if path == noModel {
 		return nil, func() {}, nil
 	}
-	m, err := e.sh.loadModel(path, e.c.Int("threads"))
+	m, err := e.sh.loadModel(path, computing(e.c))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -21,7 +21,7 @@ type folds []*trained
 func (sh *shell) loadFolds(c *cli.Context) (folds, error) {
 	var fs folds
 	for _, path := range c.StringSlice("fold") {
-		m, err := sh.loadModel(path, c.Int("threads"))
+		m, err := sh.loadModel(path, computing(c))
 		if err != nil {
 			fs.Close()
 			return nil, err

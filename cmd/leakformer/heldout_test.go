@@ -14,6 +14,7 @@ import (
 	"leakformer/datasets"
 	"leakformer/detect"
 	"leakformer/eval"
+	"leakformer/model/torch"
 	"leakformer/tokenize"
 )
 
@@ -87,7 +88,7 @@ func (l *look) detect(t *testing.T, d *detect.Detector) (all findings) {
 func quiet(t *testing.T) (*shell, *trained) {
 	t.Helper()
 	sh := &shell{stdout: io.Discard, stderr: io.Discard, log: slog.New(slog.DiscardHandler)}
-	m, err := sh.loadModel("", 0)
+	m, err := sh.loadModel("", torch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,15 @@ func threadsFlag() cli.Flag {
 	return &cli.IntFlag{Name: "threads", Usage: "that compute (default: one a physical core)"}
 }
 
+func deviceFlag() cli.Flag {
+	return &cli.StringFlag{Name: "device", Value: "cpu", Usage: "`DEVICE` that the network computes on: cpu, cuda or cuda:N"}
+}
+
+// computing is what threadsFlag and deviceFlag say.
+func computing(c *cli.Context) torch.Options {
+	return torch.Options{Threads: c.Int("threads"), Device: c.String("device")}
+}
+
 // trained is a model ready to score.
 type trained struct {
 	*torch.Scorer
@@ -49,14 +58,14 @@ func (t *trained) threshold(s *tokenize.Scene) float64 {
 
 // loadModel reads a model and has the network start, which takes longer. The
 // caller closes it.
-func (sh *shell) loadModel(path string, threads int) (*trained, error) {
+func (sh *shell) loadModel(path string, o torch.Options) (*trained, error) {
 	torch.Preload()
 	sh.tune()
 	c, err := readModel(path)
 	if err != nil {
 		return nil, err
 	}
-	scorer, err := torch.NewScorer(c, torch.Options{Threads: threads})
+	scorer, err := torch.NewScorer(c, o)
 	if err != nil {
 		return nil, err
 	}

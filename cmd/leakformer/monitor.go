@@ -46,7 +46,7 @@ func (sh *shell) monitor() *cli.Command {
 			&cli.StringFlag{Name: "log-dir", Usage: "`FOLDER` to keep copies of polled sources in, for score, and the alerts"},
 			&cli.StringFlag{Name: "state", Usage: "`FILE` for what is known of each site (default: in the user's cache folder; none: nowhere)"},
 			&cli.BoolFlag{Name: "serve", Usage: "show on a page what is found"}, addrFlag(), tokenFlag(),
-			threadsFlag(), logFormatFlag(),
+			threadsFlag(), deviceFlag(), logFormatFlag(),
 		),
 		Action: sh.monitorAction,
 	}
@@ -239,7 +239,7 @@ func (sh *shell) monitorConfig(c *cli.Context) (cfg *monitor.Config, done func()
 	if c.String("model") == noModel {
 		return cfg, func() {}, nil
 	}
-	t, err := sh.loadModel(c.String("model"), c.Int("threads"))
+	t, err := sh.loadModel(c.String("model"), computing(c))
 	if err != nil {
 		return nil, nil, err
 	}

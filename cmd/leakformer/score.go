@@ -41,7 +41,7 @@ func scoringFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "max-false-alarms-per-run", Usage: "call as many sites leaks as this `NUMBER` of them is expected to be none; in place of --threshold"},
 		&cli.IntFlag{Name: "explain", Value: 10, Usage: "find out of the first `N` leaks what the verdicts rest on, by taking it away"},
 		&cli.Float64Flag{Name: "cut", Value: 1, Usage: "look at the run after this `SHARE` of its events"},
-		threadsFlag(), logFormatFlag(),
+		threadsFlag(), deviceFlag(), logFormatFlag(),
 	}
 }
 

@@ -57,7 +57,7 @@ func (sh *shell) newScoring(c *cli.Context, out detect.Handler) (*scoring, error
 	if err != nil {
 		return nil, err
 	}
-	m, err := sh.loadModel(c.String("model"), c.Int("threads"))
+	m, err := sh.loadModel(c.String("model"), computing(c))
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (sh *shell) train() *cli.Command {
 			&cli.IntFlag{Name: "dim", Usage: "width of the network (default: 64)"},
 			&cli.IntFlag{Name: "layers", Usage: "of the network (default: 3)"},
 			&cli.IntFlag{Name: "heads", Usage: "of attention in each layer (default: 4)"},
-			threadsFlag(), logFormatFlag(),
+			threadsFlag(), deviceFlag(), logFormatFlag(),
 		},
 		Action: sh.trainAction,
 	}
@@ -210,7 +210,7 @@ func (t *training) start(c *cli.Context) error {
 		Dim: c.Int("dim"), Layers: c.Int("layers"), Heads: c.Int("heads"), Dropout: 0.1,
 	}
 	t.cfg = train.Config{Seed: c.Uint64("seed"), Steps: c.Int("steps"), BatchSize: c.Int("batch"), Rate: c.Float64("rate"), Save: t.save}
-	opts := torch.Options{Seed: t.cfg.Seed, Threads: c.Int("threads"), Optimiser: torch.Optimiser(c.String("optimiser")), WeightDecay: 0.01, Clip: 1}
+	opts := torch.Options{Seed: t.cfg.Seed, Threads: c.Int("threads"), Device: c.String("device"), Optimiser: torch.Optimiser(c.String("optimiser")), WeightDecay: 0.01, Clip: 1}
 	var err error
 	if t.cfg.Objectives, err = objectives(c.String("objectives")); err != nil {
 		return err

@@ -535,6 +535,30 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// Without a CUDA device it is said that there is none; with one it computes what the
+// processor does.
+func TestCUDA(t *testing.T) {
+	n, err := New(tiny, Options{Seed: 1, Device: "cuda"})
+	if err != nil {
+		if !strings.Contains(err.Error(), `device "cuda": this libtorch finds no CUDA device`) {
+			t.Error(err)
+		}
+		return
+	}
+	t.Cleanup(n.Close)
+	batch := labelled(random(1), tiny, 5, 12)
+	there, _ := predict(t, n, batch)
+	here, _ := predict(t, newNet(t, tiny, Options{Seed: 1}), batch)
+	for i := range here {
+		if math.Abs(float64(here[i]-there[i])) > 1e-4 {
+			t.Errorf("sequence %d: %g, on the processor %g", i, there[i], here[i])
+		}
+	}
+	if _, err := New(tiny, Options{Device: "cuda:1000"}); err == nil {
+		t.Error("no error for a device that is not there")
+	}
+}
+
 func TestClosed(t *testing.T) {
 	n := newNet(t, tiny, Options{Threads: 1})
 	n.Close()
