@@ -3,7 +3,7 @@ package datasets
 // Programs returns the programs that can be collected, those of Debian first and our own last.
 func Programs() []Program {
 	var all []Program
-	for _, group := range [][]Program{interpreters, texts, compilers, documents, tools, servers, generators, formats, scripts, fresh, growing, own} {
+	for _, group := range [][]Program{interpreters, texts, compilers, documents, tools, servers, generators, formats, scripts, web, fresh, growing, own} {
 		all = append(all, group...)
 	}
 	return all
