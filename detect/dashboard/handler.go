@@ -39,6 +39,7 @@ type server struct {
 	limit   *limiter
 	streams chan struct{} // full when no more may be opened
 	counts  counts
+	cache   cache
 }
 
 // New returns the handler of the page and the API.
@@ -69,13 +70,13 @@ func New(cfg Config) http.Handler {
 // routes are what is behind the token, by pattern. There is no other way to a file.
 func (s *server) routes() map[string]http.HandlerFunc {
 	routes := map[string]http.HandlerFunc{
-		"GET /api/memory-leaks":                s.list,
+		"GET /api/memory-leaks":                s.cached(s.list),
 		"GET /api/memory-leaks/{id}":           s.get,
 		"POST /api/memory-leaks/{id}/decision": s.decide,
-		"GET /api/runs":                        s.runs,
+		"GET /api/runs":                        s.cached(s.runs),
 		"GET /api/history":                     s.history,
-		"GET /api/flame":                       s.flame,
-		"GET /api/compare":                     s.compare,
+		"GET /api/flame":                       s.cached(s.flame),
+		"GET /api/compare":                     s.cached(s.compare),
 		"GET /api/export":                      s.export,
 		"GET /api/events":                      s.events,
 		"GET /api/openapi.json":                asset("openapi.json"),
