@@ -120,8 +120,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killed starts a writer, kills it after a while, and returns the last record that it
-// acknowledged, -1 where there was none.
+// killed starts a writer, kills it while it writes what follows a few acknowledgements,
+// and returns the last record that it acknowledged, -1 where there was none.
 func killed(t *testing.T, path string) int {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -138,11 +138,19 @@ func killed(t *testing.T, path string) int {
 	if !lines.Scan() || lines.Text() != "ready" {
 		t.Errorf("the writer says %q", lines.Text())
 	}
-	time.AfterFunc(time.Duration(rand.IntN(100_000))*time.Microsecond, func() { cmd.Process.Kill() })
-	last := -1
-	for lines.Scan() { // what was written before the kill is in the pipe after it
-		if n, err := strconv.Atoi(lines.Text()); err == nil {
-			last = n
+	last, more := -1, rand.IntN(10)
+	kill := func() {
+		time.AfterFunc(time.Duration(rand.IntN(20_000))*time.Microsecond, func() { cmd.Process.Kill() })
+	}
+	for ; ; more-- {
+		if more == 0 {
+			kill()
+		}
+		if !lines.Scan() { // what was acknowledged before the kill is in the pipe after it
+			break
+		}
+		if last, err = strconv.Atoi(lines.Text()); err != nil {
+			t.Fatal(err)
 		}
 	}
 	cmd.Wait()

@@ -1,10 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -57,42 +57,78 @@ func (s *Store) Runs(ctx context.Context) ([]dashboard.Run, error) {
 // List implements [dashboard.Store].
 func (s *Store) List(ctx context.Context, q dashboard.Query) ([]dashboard.Finding, error) {
 	found := []dashboard.Finding{}
-	query, args := listed(q)
+	share, err := s.share(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	query, args := listed(q, share)
 	return found, s.each(ctx, query, args, func(rows *sql.Rows) error {
-		var short sql.RawBytes
-		var f dashboard.Finding
-		var decision string
-		if err := rows.Scan(&short, &decision); err != nil {
+		var r row
+		if err := rows.Scan(&r.short, &r.decision, &r.sum, &r.stack); err != nil {
 			return err
 		}
-		if err := decode(short, &f); err != nil {
-			return err
-		}
-		f.Decision = dashboard.Decision(decision)
+		f, err := s.finding(&r)
 		found = append(found, f)
-		return nil
+		return err
 	})
+}
+
+// row is a finding as it is in the file. The bytes are the driver's.
+type row struct {
+	short, sum, stack sql.RawBytes
+	decision          string
+}
+
+func (s *Store) finding(r *row) (f dashboard.Finding, err error) {
+	if err := decode(r.short, &f); err != nil {
+		return f, err
+	}
+	at, err := s.places.of(r.sum, r.stack)
+	if err != nil {
+		return f, err
+	}
+	f.Site, f.StackTrace, f.Frames, f.Decision = at.Site, at.StackTrace, at.Frames, dashboard.Decision(r.decision)
+	return f, nil
 }
 
 // Count implements [dashboard.Store].
 func (s *Store) Count(ctx context.Context, q dashboard.Query) (n int, err error) {
-	query, args := counted(q)
+	share, err := s.share(ctx, q)
+	if err != nil {
+		return 0, err
+	}
+	query, args := counted(q, share)
 	return n, s.explain(s.reader.QueryRowContext(ctx, query, args...).Scan(&n))
+}
+
+// share is how common a query's text is; 0 where it has none.
+func (s *Store) share(ctx context.Context, q dashboard.Query) (float64, error) {
+	if q.Text == "" {
+		return 0, nil
+	}
+	var share sql.NullFloat64 // of nothing there is no share
+	err := s.reader.QueryRowContext(ctx, shareOf, needle(q)).Scan(&share)
+	return share.Float64, s.explain(err)
 }
 
 // Get implements [dashboard.Store].
 func (s *Store) Get(ctx context.Context, id string) (f dashboard.Finding, err error) {
-	var body []byte
-	var decision string
-	err = s.reader.QueryRowContext(ctx, oneFinding, id).Scan(&body, &decision)
-	if errors.Is(err, sql.ErrNoRows) {
-		return f, dashboard.ErrNotFound
-	}
-	if err == nil {
-		err = decode(body, &f)
-	}
-	f.Decision = dashboard.Decision(decision)
-	return f, s.explain(err)
+	err = dashboard.ErrNotFound
+	wrong := s.each(ctx, oneFinding, []any{id}, func(rows *sql.Rows) error {
+		var r row
+		var whole sql.RawBytes
+		if err := rows.Scan(&r.short, &r.decision, &r.sum, &r.stack, &whole); err != nil {
+			return err
+		}
+		if len(whole) > 0 {
+			r.short = whole
+		}
+		var failed error
+		f, failed = s.finding(&r)
+		err = nil
+		return failed
+	})
+	return f, cmp.Or(wrong, err)
 }
 
 // bounds are those of a window in milliseconds.

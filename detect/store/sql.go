@@ -17,17 +17,19 @@ const (
 // look at is in columns; the rest is JSON.
 //
 // Findings are narrow, so that those of a day fit into memory: their JSON is in texts,
-// in short as lists show it, and whole where that is more. The words of a call stack
-// are kept once, in lower case, with the byte 0xff between them, which no text has.
+// in short as lists show it, and whole where that is more. A call stack is kept once,
+// whatever the number of findings and logs that have it; its words are in lower case,
+// with the byte 0xff between them, which no text has.
 const schema = `
 CREATE TABLE meta (id TEXT NOT NULL, changes INTEGER NOT NULL) STRICT;
 CREATE TABLE runs (n INTEGER PRIMARY KEY, log TEXT NOT NULL UNIQUE, words BLOB NOT NULL, time INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE TABLE stacks (n INTEGER PRIMARY KEY, words BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE stacks (n INTEGER PRIMARY KEY, sum BLOB NOT NULL UNIQUE, words BLOB NOT NULL, body BLOB NOT NULL) STRICT;
 CREATE TABLE findings (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, stack INTEGER NOT NULL, program TEXT NOT NULL,
 	level TEXT NOT NULL, leak INTEGER NOT NULL, probability REAL NOT NULL, bytes INTEGER NOT NULL) STRICT;
 CREATE INDEX findings_all ON findings (leak DESC, probability DESC, bytes DESC);
 CREATE INDEX findings_run ON findings (run, leak DESC, probability DESC, bytes DESC);
 CREATE INDEX findings_program ON findings (program, leak DESC, probability DESC, bytes DESC);
+CREATE INDEX findings_stack ON findings (stack);
 CREATE INDEX findings_level ON findings (level, leak DESC, probability DESC, bytes DESC);
 CREATE TABLE texts (finding INTEGER PRIMARY KEY, short BLOB NOT NULL, whole BLOB NOT NULL) STRICT;
 CREATE TABLE decisions (id TEXT PRIMARY KEY, decision TEXT NOT NULL, time INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -48,15 +50,16 @@ const (
 		ON CONFLICT (log) DO UPDATE SET words = excluded.words, time = excluded.time, body = excluded.body RETURNING n`
 	dropTexts    = `DELETE FROM texts WHERE finding IN (SELECT n FROM findings WHERE run = ?)`
 	dropFindings = `DELETE FROM findings WHERE run = ?`
-	// An update that changes nothing, so that there is always a row to return.
-	putStack    = `INSERT INTO stacks (words) VALUES (?) ON CONFLICT (words) DO UPDATE SET words = words RETURNING n`
-	putFinding  = `INSERT INTO findings (id, run, stack, program, level, leak, probability, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING n`
-	putText     = `INSERT INTO texts (finding, short, whole) VALUES (?, ?, ?)`
-	putDecision = `INSERT INTO decisions (id, decision, time) VALUES (?, ?, ?)
+	theStack     = `SELECT n FROM stacks WHERE sum = ?`
+	putStack     = `INSERT INTO stacks (sum, words, body) VALUES (?, ?, ?) RETURNING n`
+	putFinding   = `INSERT INTO findings (id, run, stack, program, level, leak, probability, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING n`
+	putText      = `INSERT INTO texts (finding, short, whole) VALUES (?, ?, ?)`
+	putDecision  = `INSERT INTO decisions (id, decision, time) VALUES (?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET decision = excluded.decision, time = excluded.time`
 	isFinding = `SELECT count(*) FROM findings WHERE id = ?`
 
-	putCourse   = `INSERT INTO courses (log, id) VALUES (?, ?) ON CONFLICT (log, id) DO UPDATE SET log = log RETURNING n`
+	theCourse   = `SELECT n FROM courses WHERE log = ? AND id = ?`
+	putCourse   = `INSERT INTO courses (log, id) VALUES (?, ?) RETURNING n`
 	putSnapshot = `INSERT INTO snapshots (course, time, live, leaked) VALUES (?, ?, ?, ?)
 		ON CONFLICT (course, time) DO UPDATE SET live = excluded.live, leaked = excluded.leaked`
 	putAlert = `INSERT INTO alerts (id, log, finding, time, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
@@ -84,7 +87,8 @@ const (
 	theChanges = `SELECT changes FROM meta`
 	theID      = `SELECT id FROM meta`
 
-	oneFinding = `SELECT iif(length(whole) > 0, whole, short), coalesce(decision, '') FROM findings AS f JOIN texts ON finding = n LEFT JOIN decisions AS d ON d.id = f.id WHERE f.id = ?`
+	oneFinding = `SELECT short, coalesce(decision, ''), sum, body, whole FROM findings AS f
+		JOIN texts ON finding = f.n JOIN stacks ON stacks.n = stack LEFT JOIN decisions AS d ON d.id = f.id WHERE f.id = ?`
 
 	someSnapshots = `SELECT time, live, leaked FROM snapshots WHERE course = (SELECT n FROM courses WHERE log = ? AND id = ?) AND time >= ? AND time < ? ORDER BY time`
 	// The last of each part, found in the index: it takes no longer for a longer course.
@@ -99,28 +103,43 @@ const (
 		ORDER BY time`
 )
 
-// ranking is the order of lists; among equals what was put first is first.
-const ranking = ` ORDER BY leak DESC, probability DESC, bytes DESC, n`
+// shareOf is how much of the call stacks, and of the runs, has a text: the larger.
+const shareOf = `SELECT max((SELECT avg(instr(words, ?1) > 0) FROM stacks), (SELECT avg(instr(words, ?1) > 0) FROM runs))`
 
-// listed is the statement that lists the findings that a query means.
-func listed(q dashboard.Query) (string, []any) {
-	where, args := meant(q)
-	limit := -1
+// A text that is rare is looked for in the indexes of the findings, and what is found is
+// sorted; for one that is not it is quicker to go through the findings in their order,
+// until there are enough. SQLite cannot know which.
+const rare = 1.0 / 16
+
+// ranking is the order of lists; among equals what was put first is first.
+const (
+	ranking = ` ORDER BY leak DESC, probability DESC, bytes DESC, n`
+	ordered = ` ORDER BY leak DESC, probability DESC, bytes DESC, f.n`
+)
+
+// listed is the statement that lists the findings that a query means. The share is that
+// of its text.
+func listed(q dashboard.Query, share float64) (string, []any) {
+	where, args := meant(q, share)
+	order, limit := ranking, -1
+	if q.Text != "" && share < rare {
+		order = strings.Replace(ranking, "leak", "+leak", 1) // not by an index
+	}
 	if q.Limit > 0 {
 		limit = q.Limit
 	}
-	return `SELECT short, coalesce(decision, '') FROM (SELECT * FROM findings WHERE ` + where + ranking + ` LIMIT ?) AS f
-		JOIN texts ON finding = n LEFT JOIN decisions AS d ON d.id = f.id` + ranking, append(args, limit)
+	return `SELECT short, coalesce(decision, ''), sum, body FROM (SELECT * FROM findings WHERE ` + where + order + ` LIMIT ?) AS f
+		JOIN texts ON finding = f.n JOIN stacks ON stacks.n = stack LEFT JOIN decisions AS d ON d.id = f.id` + ordered, append(args, limit)
 }
 
 // counted is the statement that counts them.
-func counted(q dashboard.Query) (string, []any) {
-	where, args := meant(q)
+func counted(q dashboard.Query, share float64) (string, []any) {
+	where, args := meant(q, share)
 	return `SELECT count(*) FROM findings WHERE ` + where, args
 }
 
 // meant is the condition that is true of the findings that a query means.
-func meant(q dashboard.Query) (string, []any) {
+func meant(q dashboard.Query, share float64) (string, []any) {
 	where, args := []string{"true"}, []any{}
 	and := func(condition string, values ...any) {
 		where, args = append(where, condition), append(args, values...)
@@ -138,11 +157,17 @@ func meant(q dashboard.Query) (string, []any) {
 		and("id IN (SELECT id FROM decisions WHERE decision = ?)", string(q.Decision))
 	}
 	if q.Text != "" {
-		text := []byte(strings.ToLower(q.Text))
-		and("(stack IN (SELECT n FROM stacks WHERE instr(words, ?)) OR run IN (SELECT n FROM runs WHERE instr(words, ?)))", text, text)
+		index := "+" // not by an index
+		if share < rare {
+			index = ""
+		}
+		and("("+index+"stack IN (SELECT n FROM stacks WHERE instr(words, ?)) OR "+index+"run IN (SELECT n FROM runs WHERE instr(words, ?)))", needle(q), needle(q))
 	}
 	return strings.Join(where, " AND "), args
 }
+
+// needle is a query's text as words have it.
+func needle(q dashboard.Query) []byte { return []byte(strings.ToLower(q.Text)) }
 
 // told is the statement for the alerts in a window, the latest first.
 func told(w dashboard.Window) (string, []any) {

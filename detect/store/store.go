@@ -43,6 +43,7 @@ type Store struct {
 	writer, reader *sql.DB
 	stop           context.CancelFunc
 	watching       sync.WaitGroup
+	places         places
 
 	mu      sync.Mutex
 	seen    uint64 // the changes that were told of

@@ -3,8 +3,10 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -38,7 +40,7 @@ func (s *Store) Put(ctx context.Context, run dashboard.Run, findings []dashboard
 		return err
 	}
 	return s.write(ctx, func(tx *sql.Tx) error {
-		p := putting{ctx: ctx, tx: tx, stacks: map[string]int64{}, now: s.cfg.Now().UnixMilli()}
+		p := putting{ctx: ctx, tx: tx, stacks: map[sum]int64{}, now: s.cfg.Now().UnixMilli()}
 		if err := tx.QueryRowContext(ctx, putRun, run.Log, lowered(run.Log), run.Timestamp.UnixMilli(), body).Scan(&p.run); err != nil {
 			return err
 		}
@@ -50,7 +52,7 @@ func (s *Store) Put(ctx context.Context, run dashboard.Run, findings []dashboard
 		for _, statement := range []struct {
 			to  **sql.Stmt
 			sql string
-		}{{&p.stack, putStack}, {&p.finding, putFinding}, {&p.text, putText}, {&p.decision, putDecision}} {
+		}{{&p.known, theStack}, {&p.stack, putStack}, {&p.finding, putFinding}, {&p.text, putText}, {&p.decision, putDecision}} {
 			if *statement.to, err = tx.PrepareContext(ctx, statement.sql); err != nil {
 				return err
 			}
@@ -67,11 +69,11 @@ func (s *Store) Put(ctx context.Context, run dashboard.Run, findings []dashboard
 // putting is the findings of one run on their way into the file. Its statements end
 // with the transaction.
 type putting struct {
-	ctx                            context.Context
-	tx                             *sql.Tx
-	stack, finding, text, decision *sql.Stmt
-	stacks                         map[string]int64 // those that were put
-	run, now                       int64
+	ctx                                   context.Context
+	tx                                    *sql.Tx
+	known, stack, finding, text, decision *sql.Stmt
+	stacks                                map[sum]int64 // those that are there
+	run, now                              int64
 }
 
 func (p *putting) put(f *dashboard.Finding) error {
@@ -79,13 +81,9 @@ func (p *putting) put(f *dashboard.Finding) error {
 	if err != nil {
 		return err
 	}
-	words := lowered(append([]string{f.Site}, f.StackTrace...)...)
-	stack, known := p.stacks[string(words)]
-	if !known {
-		if err := p.stack.QueryRowContext(p.ctx, words).Scan(&stack); err != nil {
-			return err
-		}
-		p.stacks[string(words)] = stack
+	stack, err := p.stackOf(f)
+	if err != nil {
+		return err
 	}
 	var n int64
 	if err := p.finding.QueryRowContext(p.ctx, f.ID, p.run, stack, f.Program, f.Level, f.Leak, f.Probability, f.Bytes).Scan(&n); err != nil {
@@ -100,6 +98,23 @@ func (p *putting) put(f *dashboard.Finding) error {
 	return err
 }
 
+// stackOf puts the call stack of a finding, if it is not there.
+func (p *putting) stackOf(f *dashboard.Finding) (n int64, err error) {
+	body, err := json.Marshal(place{f.Site, f.StackTrace, f.Frames})
+	if err != nil {
+		return 0, err
+	}
+	key := sum(sha256.Sum256(body))
+	if n, known := p.stacks[key]; known {
+		return n, nil
+	}
+	if err = p.known.QueryRowContext(p.ctx, key[:]).Scan(&n); errors.Is(err, sql.ErrNoRows) {
+		err = p.stack.QueryRowContext(p.ctx, key[:], lowered(append([]string{f.Site}, f.StackTrace...)...), body).Scan(&n)
+	}
+	p.stacks[key] = n
+	return n, err
+}
+
 // lowered is texts in lower case, with the byte between them that no text has.
 func lowered(texts ...string) []byte {
 	var b bytes.Buffer
@@ -110,13 +125,15 @@ func lowered(texts ...string) []byte {
 	return b.Bytes()
 }
 
-// texts writes a finding as JSON, in short and whole; whole is empty where that is the
-// same.
+// texts writes a finding as JSON without its call stack, in short and whole; whole is
+// empty where that is the same.
 func texts(f *dashboard.Finding) (short, whole []byte, err error) {
-	if short, err = json.Marshal(f.Short()); err != nil {
+	of := *f
+	of.Site, of.StackTrace, of.Frames = "", nil, nil
+	if short, err = json.Marshal(of.Short()); err != nil {
 		return nil, nil, err
 	}
-	if whole, err = json.Marshal(f); err != nil {
+	if whole, err = json.Marshal(of); err != nil {
 		return nil, nil, err
 	}
 	if bytes.Equal(short, whole) {
@@ -173,7 +190,11 @@ func addSnapshots(ctx context.Context, tx *sql.Tx, snapshots []dashboard.Snapsho
 	for _, p := range snapshots {
 		n, known := courses[course{p.Log, p.ID}]
 		if !known {
-			if err := tx.QueryRowContext(ctx, putCourse, p.Log, p.ID).Scan(&n); err != nil {
+			err := tx.QueryRowContext(ctx, theCourse, p.Log, p.ID).Scan(&n)
+			if errors.Is(err, sql.ErrNoRows) {
+				err = tx.QueryRowContext(ctx, putCourse, p.Log, p.ID).Scan(&n)
+			}
+			if err != nil {
 				return err
 			}
 			courses[course{p.Log, p.ID}] = n

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,7 @@ func Test(t *testing.T, open func(t *testing.T) dashboard.Store) {
 		name string
 		test func(*testing.T, dashboard.Store)
 	}{
-		{"Empty", testEmpty}, {"Put", testPut}, {"Replace", testReplace}, {"Order", testOrder}, {"Query", testQuery}, {"Hostile", testHostile},
+		{"Empty", testEmpty}, {"Put", testPut}, {"Replace", testReplace}, {"Order", testOrder}, {"Query", testQuery}, {"Many", testMany}, {"Hostile", testHostile},
 		{"Decide", testDecide}, {"Snapshots", testSnapshots}, {"Alerts", testAlerts}, {"Version", testVersion}, {"Concurrent", testConcurrent},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
@@ -214,6 +215,52 @@ func testQuery(t *testing.T, s dashboard.Store) {
 		c.q.Limit = 1
 		if n, err := s.Count(context.Background(), c.q); n != len(c.want) || err != nil {
 			t.Errorf("%+v: counted %d, %v; a limit is none of a count's", c.q, n, err)
+		}
+	}
+}
+
+// Among many findings a query means those that [dashboard.Query.Match] does, whether they
+// are few or most.
+func testMany(t *testing.T, s dashboard.Store) {
+	var all []dashboard.Finding
+	for r := range 20 {
+		run := Run(fmt.Sprintf("log%d", r), fmt.Sprint("program", r%3))
+		var findings []dashboard.Finding
+		for i := range 30 {
+			f := Finding(run, i)
+			f.Probability = float64((r*31+i*17)%100) / 100
+			if i%10 == 0 {
+				f.Level = "CRITICAL"
+			}
+			findings = append(findings, f)
+		}
+		put(t, s, run, findings...)
+		all = append(all, findings...)
+	}
+	slices.SortStableFunc(all, func(a, b dashboard.Finding) int {
+		if a.Leak != b.Leak {
+			return map[bool]int{true: -1, false: 1}[a.Leak]
+		}
+		return cmp.Or(cmp.Compare(b.Probability, a.Probability), cmp.Compare(b.Bytes, a.Bytes))
+	})
+	for _, q := range []dashboard.Query{
+		{}, {Text: "site7 "}, {Text: "site7 ", Limit: 3}, {Text: "A.C:29"}, {Text: "log19"}, {Text: "log1"}, {Text: "main"}, {Text: "program1", Limit: 40}, {Text: "nowhere"},
+		{Text: "site7 ", Program: "program1"}, {Text: "site10 ", Level: "CRITICAL"}, {Text: "log3", Log: "log3"}, {Program: "program2", Level: "CRITICAL"}, {Log: "log4", Limit: 7},
+	} {
+		want := []string{}
+		for i := range all {
+			if q.Match(&all[i]) {
+				want = append(want, all[i].Log+": "+all[i].Site)
+			}
+		}
+		if n, err := s.Count(context.Background(), q); n != len(want) || err != nil {
+			t.Errorf("%+v: counted %d, %v, want %d", q, n, err, len(want))
+		}
+		if q.Limit > 0 {
+			want = want[:q.Limit]
+		}
+		if got := sites(list(t, s, q)); !slices.Equal(got, want) {
+			t.Errorf("%+v:\n%q\nwant\n%q", q, got, want)
 		}
 	}
 }
