@@ -169,7 +169,9 @@ func (s *suspects) amend(run *dashboard.Run, f *dashboard.Finding, by *monitor.S
 	if !by.Model {
 		f.Leak, f.Bytes, f.SizeMB = true, by.Bytes, by.SizeMB
 		run.Leaks++
-		run.LeakedBytes += by.Bytes
+		if by.Of >= 0 || len(s.look.Suspects) == 1 { // else its parts are counted
+			run.LeakedBytes += by.Bytes
+		}
 		f.Course = above(f.Course, by.Live-by.Bytes)
 	}
 	reasons := slices.Clone(by.Reasons)

@@ -18,8 +18,8 @@ import (
 	"leakformer/detect/dashboard"
 )
 
-// background runs a command until the test ends.
-func background(t *testing.T, args ...string) (stdout, stderr *output) {
+// background runs a command until it is stopped, or the test ends.
+func background(t *testing.T, args ...string) (stdout, stderr *output, end func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	stdout, stderr = &output{}, &output{}
@@ -30,8 +30,9 @@ func background(t *testing.T, args ...string) (stdout, stderr *output) {
 			t.Errorf("%v ended with status %d: %s", args, status, stderr)
 		}
 	})
-	t.Cleanup(func() { stop(); running.Wait() })
-	return stdout, stderr
+	end = func() { stop(); running.Wait() }
+	t.Cleanup(end)
+	return stdout, stderr, end
 }
 
 // pageOf waits until a monitor tells where its page is.
@@ -45,9 +46,9 @@ func pageOf(t *testing.T, stderr *output) string {
 // leak is in an alert and on the page, with its course and the alert.
 func TestMonitorServe(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	_, simulated := background(t, "simulate", "--interval", "20ms", "--size", "100kB")
+	_, simulated, end := background(t, "simulate", "--interval", "20ms", "--size", "100kB")
 	simulated.waitFor(t, "leaks 100000 bytes every 20ms")
-	stdout, stderr := background(t, "monitor", "--serve", "--addr", "127.0.0.1:0", "--interval", "300ms", "--steady")
+	stdout, stderr, _ := background(t, "monitor", "--serve", "--addr", "127.0.0.1:0", "--interval", "300ms", "--steady")
 	page := pageOf(t, stderr)
 	stdout.waitFor(t, "at malloc(100000), says ")
 	var leak *dashboard.Finding
@@ -81,15 +82,17 @@ func TestMonitorServe(t *testing.T) {
 			t.Fatal("the page stands still")
 		}
 	}
+	end()
+	stdout.waitFor(t, "no longer suspected: malloc(100000)")
 }
 
 // Without a model the growth rule alone is on the page, of a source as a whole too.
 func TestMonitorServeGrowth(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", dir)
-	_, simulated := background(t, "simulate", "--interval", "20ms", "--size", "1MB", "--log", dir+"/sim.log")
+	_, simulated, _ := background(t, "simulate", "--interval", "20ms", "--size", "1MB", "--log", dir+"/sim.log")
 	simulated.waitFor(t, "leaks 1000000 bytes")
-	stdout, stderr := background(t, "monitor", dir+"/sim.log", "--model", "none", "--serve", "--addr", "127.0.0.1:0", "--interval", "300ms", "--steady",
+	stdout, stderr, _ := background(t, "monitor", dir+"/sim.log", "--model", "none", "--serve", "--addr", "127.0.0.1:0", "--interval", "300ms", "--steady",
 		"--warning", "1kB", "--critical", "1GB", "--critical-shallow", "1GB", "--silence", "*=1ms")
 	page := pageOf(t, stderr)
 	stdout.waitFor(t, "  WARNING  ")
@@ -107,15 +110,16 @@ func TestMonitorServeGrowth(t *testing.T) {
 // A process that grows is told, and resolved when it has ended, while the machine is
 // watched on.
 func TestMonitorProcessEnds(t *testing.T) {
-	leaky := exec.Command("leakformer", "simulate", "--size", "2MB", "--interval", "10ms", "--count", "400", "--log", os.DevNull)
+	leaky := exec.Command("leakformer", "simulate", "--interval", "20ms", "--count", "2000", "--log", os.DevNull)
 	if err := leaky.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- leaky.Wait() }()
-	stdout, stderr := background(t, "monitor", "--pid", fmt.Sprint(leaky.Process.Pid), "--system", "--model", "none", "--interval", "100ms", "--steady",
-		"--threshold", "1", "--state", "none", "--min-size", "20MB")
+	stdout, stderr, _ := background(t, "monitor", "--pid", fmt.Sprint(leaky.Process.Pid), "--system", "--model", "none", "--interval", "100ms", "--steady",
+		"--threshold", "1", "--state", "none", "--min-size", "5MB")
 	stdout.waitFor(t, fmt.Sprintf("pid %d: ", leaky.Process.Pid))
+	leaky.Process.Signal(os.Interrupt)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,11 +58,16 @@ func (w *watching) all(probes []*monitor.Probe, logs []string) error {
 func (w *watching) sources(probes []*monitor.Probe, logs []string) error {
 	var sources sync.WaitGroup
 	errs := make([]error, len(probes)+len(logs))
+	ended := func(i int, err error) {
+		if errs[i] = err; err != nil && len(errs) > 1 {
+			w.sh.warn("%v", err) // The others may go on for long.
+		}
+	}
 	for i, p := range probes {
-		sources.Go(func() { errs[i] = w.probe(p) })
+		sources.Go(func() { ended(i, w.probe(p)) })
 	}
 	for i, path := range logs {
-		sources.Go(func() { errs[len(probes)+i] = w.log(path) })
+		sources.Go(func() { ended(len(probes)+i, w.log(path)) })
 	}
 	if unnamed(w.c) {
 		sources.Go(w.simulations)
@@ -70,26 +76,42 @@ func (w *watching) sources(probes []*monitor.Probe, logs []string) error {
 	return errors.Join(errs...)
 }
 
-// simulations watches what leakformer simulate does from now on.
+// simulations watches each leakformer simulate while it runs.
 func (w *watching) simulations() {
-	var watching sync.WaitGroup
-	known := map[string]bool{}
+	var watched sync.WaitGroup
+	defer watched.Wait()
+	running := map[string]context.CancelFunc{}
 	for w.c.Context.Err() == nil {
-		for _, path := range simulations() {
-			if known[path] {
-				continue
+		logs := simulations()
+		for path, stop := range running {
+			if !slices.Contains(logs, path) {
+				stop()
+				delete(running, path)
 			}
-			known[path] = true
-			w.sh.warn("watching %s", path)
-			watching.Go(func() {
-				if err := w.log(path); err != nil {
-					w.sh.warn("%v", err)
-				}
-			})
+		}
+		for _, path := range logs {
+			if running[path] == nil {
+				ctx, stop := context.WithCancel(w.c.Context)
+				running[path] = stop
+				watched.Go(func() { w.simulation(ctx, path) })
+			}
 		}
 		sleep(w.c.Context, time.Second)
 	}
-	watching.Wait()
+}
+
+// simulation watches one, until the context ends.
+func (w *watching) simulation(ctx context.Context, path string) {
+	w.sh.warn("watching %s", path)
+	own, c := *w, *w.c
+	own.c, c.Context = &c, ctx
+	if err := own.log(path); err != nil {
+		w.sh.warn("%v", err)
+	}
+	if w.c.Context.Err() == nil {
+		w.m.Gone(monitor.Source{Name: path})
+		w.sh.warn("%s is gone", path)
+	}
 }
 
 // pace is that of one source.

@@ -114,9 +114,13 @@ func TestAlertmanager(t *testing.T) {
 	}
 	look(20)
 	until(t, "its end", firing(""))
+	look(22)
+	until(t, "a new one", firing("info"))
+	m.Gone(Source{Name: "app\xff"})
+	until(t, "the end of what is gone", firing(""))
 	stop()
 	wg.Wait()
-	if got := fmt.Sprint(h.fired); got != "[info warning warning]" {
+	if got := fmt.Sprint(h.fired); got != "[info warning warning info]" {
 		t.Errorf("began: %s", got)
 	}
 	for _, a := range h.alerts {
@@ -183,7 +187,10 @@ func TestRealAlertmanager(t *testing.T) {
 		}
 		return found
 	}
-	until(t, "the alert", func() bool { f := active(); return len(f) == 1 && f[0].Labels["severity"] == "critical" && f[0].Labels["site"] == a.Site })
+	until(t, "the alert", func() bool {
+		f := active()
+		return len(f) == 1 && f[0].Labels["severity"] == "critical" && f[0].Labels["site"] == a.Site
+	})
 	a.Resolved, a.Previous = true, Critical
 	if err := s.Send(context.Background(), a); err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ func (m *Monitor) look(ctx context.Context, l *Look, gauge *Gauge) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l.Time = m.cfg.Now()
+	m.watched[l.Source.Name] = true
 	seen, err := m.sightings(ctx, l)
 	if err != nil {
 		return err

@@ -65,6 +65,8 @@ type Monitor struct {
 	outlets []*Outbox
 	alerts  int64
 	links   links
+	// watched are the sources that were looked at and are not gone.
+	watched map[string]bool
 }
 
 // New reads the state and returns a monitor with these sinks.
@@ -81,7 +83,7 @@ func New(cfg Config, sinks ...Sink) (*Monitor, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Monitor{cfg: cfg, links: links{window: cfg.Window}, file: stateFile{path: cfg.State}, state: &State{Sites: map[string]*Record{}, Pending: map[string][]Alert{}}}
+	m := &Monitor{cfg: cfg, links: links{window: cfg.Window}, watched: map[string]bool{}, file: stateFile{path: cfg.State}, state: &State{Sites: map[string]*Record{}, Pending: map[string][]Alert{}}}
 	if cfg.State != "" {
 		var err error
 		if m.state, err = ReadState(cfg.State); err != nil {
@@ -187,6 +189,7 @@ func (m *Monitor) Gone(source Source) {
 			m.resolve(r)
 		}
 	}
+	delete(m.watched, source.Name)
 	m.forget(source.Name, nil)
 	m.save()
 }

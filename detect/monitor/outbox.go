@@ -131,13 +131,14 @@ func (o *Outbox) renew(ctx context.Context) {
 	}
 }
 
-// lasting are the alerts that were told and not resolved, as they were told last.
+// lasting are the alerts that were told and not resolved, as they were told last, of
+// what is watched now: the state may remember others.
 func (m *Monitor) lasting() []Alert {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var alerts []Alert
 	for _, key := range slices.Sorted(maps.Keys(m.state.Sites)) {
-		if r := m.state.Sites[key]; r.Level > Silent && r.Last != nil {
+		if r := m.state.Sites[key]; r.Level > Silent && m.watched[r.Last.Source] {
 			a := *r.Last
 			a.Previous = a.Level // The level before it has been ended.
 			alerts = append(alerts, a)
