@@ -33,7 +33,7 @@ func fuzzSnapshot(f *testing.F, format string) {
 				f.Fatal(err)
 			}
 		}
-		f.Add(log[:min(len(log), 16<<10)])
+		f.Add(log[:min(len(log), 4<<10)])
 	}
 	if good := goodSnapshots[format]; good != "" {
 		f.Add([]byte(good))
