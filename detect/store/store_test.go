@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,6 +71,30 @@ func TestReopen(t *testing.T) {
 	}
 	if other := open(t, filepath.Join(t.TempDir(), "b.db")); other.ID() == a.ID() {
 		t.Error("two stores have one ID")
+	}
+}
+
+// Programs that are started at the same time make one store of a file.
+func TestOpenAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	var all sync.WaitGroup
+	ids := make([]string, 6)
+	for i := range ids {
+		all.Go(func() {
+			s, err := Open(context.Background(), Config{Path: path})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ids[i] = s.ID()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if ids = slices.Compact(ids); len(ids) != 1 {
+		t.Errorf("IDs %q", ids)
 	}
 }
 
