@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"leakformer/detect"
@@ -89,7 +90,7 @@ func (m *Monitor) look(ctx context.Context, l *Look, gauge *Gauge) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.state.Sites)) {
 		if r := m.state.Sites[key]; !present[key] && r.Last != nil && r.Last.Source == l.Source.Name {
-			m.judge(&sighting{source: l.Source, id: r.Last.SiteID, site: r.Last.Site})
+			m.judge(&sighting{source: l.Source, id: strings.TrimPrefix(key, l.Source.Name+" / "), site: r.Last.Site})
 		}
 	}
 	m.forget(l.Source.Name, present)

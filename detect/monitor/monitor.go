@@ -4,7 +4,9 @@
 // can only be asked for (a file of /proc, a profile by HTTP) is copied again and again
 // by a [Series]. Now and then a [Monitor] looks at the run: the classic rule of
 // [Growth] and the model judge each site side by side, and what they find becomes an
-// [Alert] where it is news. Sinks receive the alerts, each by an [Outbox] of its own.
+// [Alert] where it is news; what the kernel and a program lose at the same time is one
+// story. Sinks receive the alerts, each by an [Outbox] of its own: some tell people,
+// [Remedies] act. Who wants to show more than alerts gets each [Look].
 package monitor
 
 import (

@@ -176,16 +176,26 @@ func TestState(t *testing.T) {
 
 func TestBadState(t *testing.T) {
 	dir := t.TempDir()
+	look := func(m *Monitor) {
+		run := heap(t, 20)
+		if err := m.Look(context.Background(), Source{Name: "test"}, run, run.Events, nil); err != nil {
+			t.Error(err)
+		}
+		m.Gone(Source{Name: "test"})
+	}
 	for _, c := range []struct{ text, want string }{
 		{"", "state.json: no state of a monitor: unexpected end of JSON input; forget it with leakformer reset"},
 		{"[]", "no state of a monitor"}, {`{"sites":{"a":5}}`, "no state of a monitor"}, {`{"sites":{"a":{"level":"LOUD"}}}`, "no level"},
-		{"{}", ""}, {`{"sites":{"a":null},"pending":null}`, ""},
+		{"{}", ""}, {`{"sites":{"a":null,"test / 1":{"level":"INFO","grown":true}},"pending":null}`, ""},
 	} {
 		path := filepath.Join(dir, "state.json")
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := New(Config{State: path})
+		m, err := New(Config{State: path})
+		if m != nil {
+			look(m)
+		}
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.text, err, c.want)
 		}

@@ -165,8 +165,8 @@ func TestRemedyWrongProcess(t *testing.T) {
 	if p, err := identify(cmd.Process.Pid); err != nil || !p.Alive() {
 		t.Errorf("the process was hit: %v", err)
 	}
-	for argv, want := range map[string]string{`["/no/such/program"]`: "no such file", `["sh", "-c", "exit 3"]`: "exit status 3", `["sleep", "60"]`: "signal: killed"} {
-		s, done := acting(rules(t, `{"name": "a", "timeout": "50ms", "run": `+argv+`}`), true)
+	for argv, want := range map[string]string{`["/no/such/program"]`: "no such file", `["sh", "-c", "exit 3"]`: "exit status 3", `["sleep", "60"], "timeout": "50ms"`: "signal: killed"} {
+		s, done := acting(rules(t, `{"name": "a", "run": `+argv+`}`), true)
 		act(t, s, alert)
 		if !strings.Contains((*done)[0].Error, want) {
 			t.Errorf("%s: %+v, want %q", argv, *done, want)

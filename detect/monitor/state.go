@@ -66,7 +66,7 @@ func ReadState(path string) (*State, error) {
 		s.Sites = map[string]*Record{}
 	}
 	for key, r := range s.Sites {
-		if r == nil {
+		if r == nil || r.Level > Silent && r.Last == nil {
 			delete(s.Sites, key)
 		}
 	}
