@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -436,6 +437,25 @@ func TestAge(t *testing.T) {
 	data := hostileRun(t, func(r *rows) { r.age.low.same = 7 }, alloc)
 	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "row 1: an alloc has an age of 7 blocks") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestFooter has arrow find the record batches by the footer.
+func TestFooter(t *testing.T) {
+	f, err := ipc.NewFileReader(bytes.NewReader(smallRun(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n []int64
+	for i := range f.NumRecords() {
+		rec, err := f.Record(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = append(n, rec.NumRows())
+	}
+	if !slices.Equal(n, []int64{2, 2}) || !f.Schema().Equal(schemaOf(newSmall().Report())) {
+		t.Errorf("batches of %v rows, %v", n, f.Schema())
 	}
 }
 
