@@ -18,6 +18,7 @@ import (
 	"leakformer/detect"
 	"leakformer/detect/dashboard"
 	"leakformer/ingest"
+	"leakformer/tokenize"
 )
 
 // judgements are what people say of findings, on their way to a label file. A label
@@ -133,14 +134,14 @@ func relative(dir, file string) (string, error) {
 }
 
 // label writes a finding as a label: block by block where the log is of events with
-// addresses, else the site. Nobody says since when a block is leaked: it is taken to be
-// from its birth on.
+// addresses, else the site.
 func (v *verdict) label(f *detect.Finding) {
+	overdue := medianLife(f) + 1
 	at := map[datasets.Address]int{}
 	byBlock := f.Run.Class == ingest.Events
 	for _, i := range f.Blocks {
 		b := &f.Run.Blocks[i]
-		leak := datasets.Leak{Event: int64(b.Born) + 1, Address: datasets.Address(b.Addr), Size: b.Size, Kind: datasets.Lost}
+		leak := datasets.Leak{Event: min(int64(b.Born)+overdue, int64(f.Run.Events)), Address: datasets.Address(b.Addr), Size: b.Size, Kind: datasets.Lost}
 		if k, again := at[leak.Address]; again {
 			v.leaks[k] = leak // the log lost a free; the last block is the one that is there
 			continue
@@ -164,6 +165,30 @@ func (v *verdict) label(f *detect.Finding) {
 		}
 		v.frames.Frames = append(v.frames.Frames, frame)
 	}
+}
+
+// medianLife is how many events half of the freed blocks of a finding's site lived at
+// most; 0 if none was freed.
+//
+// Nobody says since when a block is leaked. This long after its birth it is overdue, and
+// taken to be leaked.
+//
+// Note: birth itself, the longest life and the 90th percentile are all worse. Of the
+// 26,327 leaked blocks of event logs in datasets/corpus, of which it is known, birth has
+// 21 % on the wrong side of a cut at 30, 60 or 90 % of the run, the longest life 23 %,
+// the 90th percentile 20 %, and the median 17 %.
+func medianLife(f *detect.Finding) int64 {
+	var lives []uint32
+	for _, i := range f.Run.BySite[f.Run.Blocks[f.Blocks[0]].Site] {
+		if b := &f.Run.Blocks[i]; b.Died != tokenize.Alive {
+			lives = append(lives, b.Died-b.Born)
+		}
+	}
+	if len(lives) == 0 {
+		return 0
+	}
+	slices.Sort(lives)
+	return int64(lives[(len(lives)-1)/2])
 }
 
 // decide keeps a decision, and labels the log if it was the last.

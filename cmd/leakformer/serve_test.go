@@ -116,9 +116,17 @@ func TestServeLabels(t *testing.T) {
 	if err != nil || len(l.Logs) != 1 || l.Logs[0].Class != datasets.Leaky || len(l.Logs[0].Leaks)+len(l.Logs[0].Sites) == 0 {
 		t.Fatalf("%+v, %v", l, err)
 	}
-	if status, out, stderr := command(nil, "eval", "--model", model, "--labels", labels); status != 0 {
+	if status, out, stderr := command(nil, "eval", "--model", model, "--labels", labels, log); status != 0 || !strings.Contains(out, "precision") {
 		t.Errorf("eval: status %d: %s%s", status, out, stderr)
 	}
+	learned := filepath.Join(dir, "learned.model")
+	if status, out, stderr := command(nil, "train", "--init", "none", "--labels", labels, "--clean", filepath.Join(dir, "clean"), "--steps", "2", "-o", learned); status != 0 {
+		t.Errorf("train: status %d: %s%s", status, out, stderr)
+	}
+	if _, err := os.Stat(learned); err != nil {
+		t.Error(err)
+	}
+	sinceTruth(t, l, filepath.Join(filepath.Dir(log), "labels.json"))
 	again := until(t, served(t, "--model", model, "--labels", labels, log))
 	if slices.ContainsFunc(again, func(f dashboard.Finding) bool { return f.Decision != dashboard.Confirmed }) {
 		t.Errorf("served again, it is not known what was decided: %+v", again)
@@ -132,6 +140,36 @@ func TestServeLabels(t *testing.T) {
 	post(t, page, found[0], dashboard.Undecided)
 	if l, err = datasets.ReadLabels(labels); err != nil || len(l.Logs) != 0 {
 		t.Errorf("a decision taken back: %+v, %v", l, err)
+	}
+}
+
+// sinceTruth holds decided labels against the truth: they name the same blocks, most of
+// which are overdue within a tenth of the run of when they were leaked.
+func sinceTruth(t *testing.T, decided *datasets.Labels, file string) {
+	t.Helper()
+	truth, err := datasets.ReadLabels(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := truth.Find(decided.Logs[0].Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := map[datasets.Address]int64{}
+	for _, leak := range known.Leaks {
+		since[leak.Address] = leak.Event
+	}
+	near, strange := 0, 0
+	for _, leak := range decided.Logs[0].Leaks {
+		at, ok := since[leak.Address]
+		if !ok {
+			strange++
+		} else if d := leak.Event - at; max(d, -d) <= known.Events/10 {
+			near++
+		}
+	}
+	if n := len(decided.Logs[0].Leaks); near*10 < n*8 || strange*10 > n*2 {
+		t.Errorf("of %d labels %d name blocks that are not leaked, and %d are near the truth", n, strange, near)
 	}
 }
 
