@@ -39,7 +39,7 @@ func decode(body []byte, into any) error {
 // bodies reads an answer of one column.
 func bodies[T any](ctx context.Context, s *Store, query string, args ...any) ([]T, error) {
 	out := []T{}
-	return out, s.each(ctx, query, args, func(rows *sql.Rows) error {
+	err := s.each(ctx, query, args, func(rows *sql.Rows) error {
 		var body sql.RawBytes
 		if err := rows.Scan(&body); err != nil {
 			return err
@@ -47,6 +47,7 @@ func bodies[T any](ctx context.Context, s *Store, query string, args ...any) ([]
 		out = append(out, *new(T))
 		return decode(body, &out[len(out)-1])
 	})
+	return out, err
 }
 
 // Runs implements [dashboard.Store].
@@ -62,7 +63,7 @@ func (s *Store) List(ctx context.Context, q dashboard.Query) ([]dashboard.Findin
 		return nil, err
 	}
 	query, args := listed(q, share)
-	return found, s.each(ctx, query, args, func(rows *sql.Rows) error {
+	err = s.each(ctx, query, args, func(rows *sql.Rows) error {
 		var r row
 		if err := rows.Scan(&r.short, &r.decision, &r.sum, &r.stack); err != nil {
 			return err
@@ -71,6 +72,7 @@ func (s *Store) List(ctx context.Context, q dashboard.Query) ([]dashboard.Findin
 		found = append(found, f)
 		return err
 	})
+	return found, err
 }
 
 // row is a finding as it is in the file. The bytes are the driver's.
@@ -98,7 +100,8 @@ func (s *Store) Count(ctx context.Context, q dashboard.Query) (n int, err error)
 		return 0, err
 	}
 	query, args := counted(q, share)
-	return n, s.explain(s.reader.QueryRowContext(ctx, query, args...).Scan(&n))
+	err = s.reader.QueryRowContext(ctx, query, args...).Scan(&n)
+	return n, s.explain(err)
 }
 
 // share is how common a query's text is; 0 where it has none.
@@ -168,7 +171,7 @@ func (s *Store) snapshots(ctx context.Context, w dashboard.Window) ([]dashboard.
 		query, args = thinSnapshots, append(args, w.Points)
 	}
 	out := []dashboard.Snapshot{}
-	return out, s.each(ctx, query, args, func(rows *sql.Rows) error {
+	err := s.each(ctx, query, args, func(rows *sql.Rows) error {
 		at, p := int64(0), dashboard.Snapshot{Log: w.Log, ID: w.ID}
 		if err := rows.Scan(&at, &p.Live, &p.Leaked); err != nil {
 			return err
@@ -177,4 +180,5 @@ func (s *Store) snapshots(ctx context.Context, w dashboard.Window) ([]dashboard.
 		out = append(out, p)
 		return nil
 	})
+	return out, err
 }

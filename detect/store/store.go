@@ -20,6 +20,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"leakformer/detect/dashboard"
 )
 
 // Config says where to keep what for how long.
@@ -180,8 +182,13 @@ var ErrFull = errors.New("the disk is full: nothing of this was kept: make room"
 
 // explain adds the file's name to an error, and what to do.
 func (s *Store) explain(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
+	for _, plain := range []error{context.Canceled, context.DeadlineExceeded, dashboard.ErrNotFound} {
+		if errors.Is(err, plain) {
+			return err
+		}
+	}
+	if err == nil {
+		return nil
 	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() & 0xff {
@@ -229,5 +236,6 @@ func (s *Store) Version() (uint64, <-chan struct{}) {
 }
 
 func (s *Store) changes(ctx context.Context) (n uint64, err error) {
-	return n, s.reader.QueryRowContext(ctx, theChanges).Scan(&n)
+	err = s.reader.QueryRowContext(ctx, theChanges).Scan(&n)
+	return n, err
 }
