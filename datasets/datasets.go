@@ -25,7 +25,7 @@ import (
 	"io"
 	"os"
 
-	"leakformer/atomicfile"
+	"leakformer/ingest/atomicfile"
 )
 
 // Class says whether a run has leaks of ours in it.

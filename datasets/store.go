@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"leakformer/atomicfile"
 	"leakformer/ingest"
+	"leakformer/ingest/atomicfile"
 	"leakformer/ingest/columnar"
 )
 

@@ -12,7 +12,7 @@ import (
 	"os"
 	"sort"
 
-	"leakformer/atomicfile"
+	"leakformer/ingest/atomicfile"
 	"leakformer/tokenize"
 )
 

@@ -9,9 +9,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"leakformer/atomicfile"
 	"leakformer/datasets"
 	"leakformer/eval"
+	"leakformer/ingest/atomicfile"
 )
 
 func (sh *shell) eval() *cli.Command {

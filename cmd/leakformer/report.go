@@ -8,8 +8,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"leakformer/atomicfile"
 	"leakformer/detect/report"
+	"leakformer/ingest/atomicfile"
 )
 
 func (sh *shell) report() *cli.Command {

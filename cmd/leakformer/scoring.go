@@ -13,10 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"leakformer/atomicfile"
 	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/detect"
 	"leakformer/ingest"
+	"leakformer/ingest/atomicfile"
 	"leakformer/tokenize"
 )
 

@@ -7,8 +7,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"leakformer/atomicfile"
 	"leakformer/detect"
+	"leakformer/ingest/atomicfile"
 	"leakformer/tokenize"
 )
 

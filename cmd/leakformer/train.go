@@ -19,10 +19,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"leakformer/atomicfile"
 	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/datasets"
 	"leakformer/eval"
+	"leakformer/ingest/atomicfile"
 	"leakformer/model"
 	"leakformer/model/torch"
 	"leakformer/tokenize"

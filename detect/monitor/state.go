@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"leakformer/atomicfile"
+	"leakformer/ingest/atomicfile"
 )
 
 // State is what a monitor knows beside what it sees: the baseline of each site, what

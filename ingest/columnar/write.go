@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 
-	"leakformer/atomicfile"
 	"leakformer/ingest"
+	"leakformer/ingest/atomicfile"
 )
 
 // Options say how a run is written. The zero value is right for all but tests.
