@@ -23,7 +23,7 @@ KERNEL_RUNS ?= $(KERNEL)/runs
 # Where make corpus-full puts its 450 MB.
 CORPUS_FULL ?= corpus-full
 
-.PHONY: build setup packages fit test lint bench bench-peers fuzz demo kernel-lab corpus corpus-full train-default eval-default clean
+.PHONY: build setup packages fit test lint bench bench-peers fuzz demo kernel-lab corpus corpus-full train-default eval-default robustness clean
 
 build: setup
 	@mkdir -p bin
@@ -133,6 +133,14 @@ eval-default: build
 		clean="$$clean $$(ls $$d/*.clean.*)"; leaky="$$leaky $$(ls $$d/*.leaky.*)"; done; \
 	[ -n "$$leaky" ] || continue; \
 	bin/leakformer eval $$labels --cut 0.3 --cut 0.6 --cut 0.9 --blind $$(printf ' --reference %s' $$clean) $$leaky; done
+
+# Do verdicts hold when the same programs are logged in other ways? The table goes into
+# model/default.md: see datasets/robustness.sh. Of programs that the model does not know.
+ROBUST := nginx mosquitto haproxy gs qpdf cmake zsh nasm mandoc re2c lynx ledger
+ROBUST_RUNS ?= robustness-runs
+robustness: PACKAGES += libjemalloc2
+robustness: build
+	@./datasets/robustness.sh $(ROBUST_RUNS) $(ROBUST)
 
 clean:
 	rm -rf bin demo-out .gotch go.work go.work.sum

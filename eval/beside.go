@@ -3,7 +3,7 @@ package eval
 import (
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 
 	"leakformer/datasets"
 	"leakformer/detect"
@@ -71,14 +71,31 @@ func (m *robustness) beside(ctx context.Context, number int, labels *datasets.Lo
 	return nil
 }
 
-// sameMoment is the cut of a run before which as many blocks were born as before a cut
-// of another that has the same blocks.
+// sameMoment is the cut of a run before which as many blocks were born and died as before
+// a cut of another that has the same blocks.
 func sameMoment(was *tokenize.Run, cut uint32, run *tokenize.Run) uint32 {
-	n := sort.Search(len(was.Blocks), func(i int) bool { return was.Blocks[i].Born >= cut })
-	if n == len(run.Blocks) {
+	if cut == was.Events {
 		return run.Events
 	}
-	return run.Blocks[n].Born
+	n, _ := slices.BinarySearch(happenings(was), cut)
+	there := happenings(run)
+	if n = min(n, len(there)); n == 0 {
+		return 0
+	}
+	return there[n-1] + 1
+}
+
+// happenings are the events in which blocks are born and die.
+func happenings(run *tokenize.Run) []uint32 {
+	var at []uint32
+	for i := range run.Blocks {
+		at = append(at, run.Blocks[i].Born)
+		if d := run.Blocks[i].Died; d != tokenize.Alive {
+			at = append(at, d)
+		}
+	}
+	slices.Sort(at)
+	return at
 }
 
 // likeSites lists for each site of a run the one of another run that has its call stack.

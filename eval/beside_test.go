@@ -53,6 +53,17 @@ func TestBeside(t *testing.T) {
 	for _, r := range rows {
 		got[r.Perturbation] = r
 	}
+	// A moment of the teardown, in which nothing is born, is not the end.
+	was, ended := log.Run(t), detecttest.NewLog("ended", "app")
+	for range 3 {
+		ended.Alloc("a", 1)
+	}
+	for b := range int64(3) {
+		ended.Free(b)
+	}
+	if run := ended.Run(t); sameMoment(run, 4, run) != 4 || sameMoment(run, 6, run) != 6 || sameMoment(was, was.Events/2, was) != was.Events/2 {
+		t.Error("the same run has other moments")
+	}
 	if r := got["named.0.log"]; r.Before.TP != 1 || r.After != (Confusion{TP: 1}) || r.Flagged != 1 || r.Flipped != 0 {
 		t.Errorf("the same run: %+v", r)
 	}

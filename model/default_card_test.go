@@ -14,7 +14,11 @@ func TestDefaultCard(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(c.Weights)
-	if want := "model " + hex.EncodeToString(sum[:4]) + ":"; !strings.HasPrefix(DefaultCard, want) {
+	id := hex.EncodeToString(sum[:4])
+	if want := "model " + id + ":"; !strings.HasPrefix(DefaultCard, want) {
 		t.Errorf("default.md begins with %.40q, want %q: measure the model (make eval-default) and say what came out", DefaultCard, want)
+	}
+	if _, verdicts, ok := strings.Cut(DefaultCard, "\n## Verdicts"); ok && !strings.Contains(verdicts, "leakformer default@"+id) {
+		t.Errorf("default.md has verdicts of another model than %s: make robustness", id)
 	}
 }
