@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,7 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"leakformer/detect/dashboard"
+	"leakformer/detect/monitor"
+	"leakformer/ingest"
+	"leakformer/tokenize"
 )
 
 // background runs a command until it is stopped, or the test ends.
@@ -104,6 +110,52 @@ func TestMonitorServeGrowth(t *testing.T) {
 	get(t, page+"api/runs", &runs)
 	if len(runs) != 1 || runs[0].Leaks != 1 || runs[0].LeakedBytes == 0 || runs[0].Model != noModel {
 		t.Errorf("%+v", runs)
+	}
+}
+
+// What the kernel and a program lose together is one story on the page, on both sides;
+// of a source as a whole too.
+func TestMonitorPageLinks(t *testing.T) {
+	store := &dashboard.Memory{}
+	p := &page{sh: &shell{stderr: t.Output()}, c: cli.NewContext(nil, flag.NewFlagSet("", 0), nil), store: store, model: noModel}
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	clock := func() time.Time { now = now.Add(time.Millisecond); return now }
+	m, err := monitor.New(monitor.Config{Growth: monitor.Growth{Consecutive: 1}, Looked: p.look, Now: clock}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(s monitor.Source, text string, gauge *monitor.Gauge) {
+		src, err := ingest.NewSource(s.Name, strings.NewReader(text), ingest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := tokenize.Load(t.Context(), src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Look(t.Context(), s, run, run.Events, gauge); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		user := &monitor.Gauge{Name: "RSS", Bytes: int64(1+i) * 5e6}
+		look(monitor.Source{Name: "pid 5"}, "0-1 ---p 0 00:00 0 [rollup]\nRss: 9 kB\nAnonymous: 7 kB\n", user)
+		look(monitor.Source{Name: "slabinfo", Kernel: true}, fmt.Sprintf("slabinfo - version: 2.1\n"+
+			"# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n"+
+			"dentry %d %d 1000 21 1 : tunables 0 0 0 : slabdata 9 9 0\n", (1+i)*5000, (1+i)*5000), nil)
+	}
+	if err := m.Outboxes()[0].Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for log, other := range map[string]string{"pid 5": "together with slabinfo: ", "slabinfo": "together with pid 5: "} {
+		found, err := store.List(t.Context(), dashboard.Query{Log: log})
+		if err != nil || len(found) != 1 || !found[0].Leak || found[0].Bytes != 10e6 || !strings.Contains(strings.Join(found[0].Why, "\n"), other) {
+			t.Errorf("%s: %+v, %v", log, found, err)
+		}
+	}
+	h, err := store.History(t.Context(), dashboard.Window{Log: "slabinfo"})
+	if err != nil || len(h.Snapshots) != 3 || len(h.Alerts) != 1 || !strings.Contains(h.Alerts[0].Message, "; together with pid 5: 5000000 bytes at RSS") {
+		t.Errorf("%+v, %v", h, err)
 	}
 }
 
