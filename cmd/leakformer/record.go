@@ -18,13 +18,16 @@ func (sh *shell) record() *cli.Command {
 	return &cli.Command{
 		Name:      "record",
 		Usage:     "run a program so that its allocations are logged",
-		ArgsUsage: "-- PROGRAM [ARGUMENT...]",
+		ArgsUsage: "-- PROGRAM [ARGUMENT...] | --pid PID",
 		Description: "heaptrack logs every call with its stack; valgrind too, without stacks, but slowly; mtrace with the caller alone.\n" +
-			"Signals reach the program, and its exit status becomes this one.",
+			"Signals reach the program, and its exit status becomes this one. With --pid, eBPF probes log into heaptrack's format what a\n" +
+			"process that runs already allocates and frees from then on: as root, on Linux 5.8 or later, for some 10 µs a call. Stacks are as\n" +
+			"deep as its code has frame pointers: the caller is always known.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "tool", Value: "heaptrack", Usage: "`TOOL` that logs: heaptrack, valgrind or mtrace"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`LOG` to write (default: PROGRAM.PID.TOOL.log)"},
-			&cli.IntFlag{Name: "pid", Usage: "attach to the process `PID` (not possible: tells what is)"},
+			&cli.IntFlag{Name: "pid", Usage: "attach to the process `PID`, which runs already, in place of a program to run"},
+			&cli.IntFlag{Name: "sample", Value: 1, Usage: "with --pid, record the blocks at one of `N` addresses"},
 		},
 		Action: sh.recordAction,
 	}
@@ -32,7 +35,7 @@ func (sh *shell) record() *cli.Command {
 
 func (sh *shell) recordAction(c *cli.Context) error {
 	if c.IsSet("pid") {
-		return attachError(c.Int("pid"))
+		return sh.recordAttached(c)
 	}
 	if !c.Args().Present() {
 		return usagef("record: name a program: leakformer record -- PROGRAM ARGUMENT...")
@@ -76,13 +79,6 @@ func claim(log string) error {
 		return err
 	}
 	return f.Close()
-}
-
-// attachError tells what it would take to log a process that runs already.
-func attachError(pid int) error {
-	return fmt.Errorf("record --pid %d: attaching is not built in. It takes eBPF probes on the allocator: Linux 5.8, CONFIG_UPROBES and CONFIG_BPF_SYSCALL, and the "+
-		"capabilities BPF and PERFMON. Until then: memleak -p %d 10 | leakformer monitor - (apt-get install bpfcc-tools; there it is memleak-bpfcc), "+
-		"heaptrack --raw --pid %d (stops the process for a moment, with gdb), or leakformer monitor --pid %d", pid, pid, pid, pid)
 }
 
 // pass runs a command, hands on the signals that this process gets, and returns its
