@@ -235,13 +235,26 @@ func TestServeMarkup(t *testing.T) {
 	tab, cancel := chromedp.NewContext(ctx)
 	defer cancel()
 	console := listened(tab)
-	var title, site, warning string
-	var scripts int
-	err = chromedp.Run(tab, log.Enable(), chromedp.Navigate(page+"#id="+found[0].ID), chromedp.WaitVisible("#rests svg"), chromedp.Title(&title),
-		chromedp.Text("#site", &site), chromedp.Text("#warnings", &warning), chromedp.Evaluate("document.querySelectorAll('body script, img').length", &scripts))
-	if err != nil || title != "Memory leaks" || site != name || warning != name || scripts != 0 {
-		t.Errorf("title %q, site %q, warning %q, %d scripts and pictures; %v", title, site, warning, scripts, err)
+	v := &visit{t, tab, page, "markup", found}
+	if err := chromedp.Run(tab); err != nil {
+		t.Fatal(err)
 	}
+	v.do("detail", log.Enable(), chromedp.Navigate(page+"#id="+found[0].ID), chromedp.WaitVisible("#rests svg"))
+	as := func(what string, scripts ...string) {
+		t.Helper()
+		answers := map[string]string{"document.title": "Memory leaks", "document.querySelectorAll('body script, img').length": "0"}
+		for _, script := range scripts {
+			answers[script] = name
+		}
+		v.want(what, answers)
+	}
+	as("detail", "$('site').textContent", "$('warnings').textContent", "$('alerts').querySelector('.link').textContent", "$('run').value", "document.querySelector('#rests td').textContent")
+	v.do("flame graph", chromedp.Click("nav a[data-view=flame]"), chromedp.WaitVisible("#flame button:nth-child(2)"))
+	as("flame", "document.querySelector('#flame button:nth-child(2)').textContent", "document.querySelector('#functions td').textContent")
+	v.do("alone", chromedp.Click("#flame button:nth-child(2)"), chromedp.Poll("location.hash.includes('zoom')", nil))
+	as("zoomed", "new URLSearchParams(location.hash.slice(1)).get('zoom')")
+	v.do("compare", chromedp.Click("nav a[data-view=compare]"), chromedp.WaitVisible("#compared tbody tr"))
+	as("compare", "document.querySelector('#compared .link').textContent", "document.querySelector('#a option').value.slice(4)")
 	if said := console(); len(said) > 0 {
 		t.Errorf("console: %q", said)
 	}

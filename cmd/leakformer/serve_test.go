@@ -120,7 +120,7 @@ func TestServeLabels(t *testing.T) {
 		t.Errorf("eval: status %d: %s%s", status, out, stderr)
 	}
 	learned := filepath.Join(dir, "learned.model")
-	if status, out, stderr := command(nil, "train", "--init", "none", "--labels", labels, "--clean", filepath.Join(dir, "clean"), "--steps", "2", "-o", learned); status != 0 {
+	if status, out, stderr := command(nil, "train", "--init", "none", "--labels", labels, "--clean", filepath.Join(dir, "clean"), "--steps", "2", "--batch", "16", "--dim", "16", "--layers", "1", "--heads", "2", "-o", learned); status != 0 {
 		t.Errorf("train: status %d: %s%s", status, out, stderr)
 	}
 	if _, err := os.Stat(learned); err != nil {

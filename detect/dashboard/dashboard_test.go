@@ -205,6 +205,8 @@ func TestAccess(t *testing.T) {
 		{closed, "/?token=s3cret", 303, nil},
 		{closed, "/api/memory-leaks?token=s3cret", 401, nil}, // addresses end up in logs
 		{closed, "/metrics", 401, []string{"Authorization", "Bearer wrong"}},
+		{closed, "/api/export?format=csv", 401, nil},
+		{closed, "/echarts.js", 401, nil},
 		{closed, "/metrics", 200, []string{"Authorization", "Bearer s3cret", "Host", "leaks.example"}},
 		{closed, "/page.js", 200, []string{"Cookie", "leakformer=s3cret"}},
 		{closed, "/healthz", 200, nil},

@@ -86,10 +86,10 @@ function option(course, axis, marks) {
   };
 }
 
-// valueAt is the last of the values that holds at x.
+// valueAt is the value that is drawn at x: each holds until the next.
 function valueAt(axis, values, x) {
-  let at = axis.findIndex(v => v >= x);
-  return values[at < 0 ? values.length - 1 : at];
+  const next = axis.findIndex(v => v > x);
+  return values[next < 0 ? values.length - 1 : Math.max(0, next - 1)];
 }
 
 // runMarks are the beginnings of a run's leaks, on its course.
