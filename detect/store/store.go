@@ -39,8 +39,9 @@ type Config struct {
 // Store is a [dashboard.Store] in a file. What it has acknowledged is on the disk: it
 // is there again after the program was killed, and after a loss of power.
 type Store struct {
-	cfg Config
-	id  string
+	cfg  Config
+	path string // whole
+	id   string
 	// One connection writes; SQLite lets no more do so at a time anyway.
 	writer, reader *sql.DB
 	stop           context.CancelFunc
@@ -57,6 +58,8 @@ const (
 	readers = 4
 	// glance is how often it is looked whether another program has written.
 	glance = 500 * time.Millisecond
+	// maxLog is the size from which on the write-ahead log is emptied by force.
+	maxLog = 32 << 20
 	// settings of every connection: who finds the file locked waits, a commit is on
 	// the disk, the log is cut down after a large transaction, 16 MiB of pages are
 	// kept, and damaged pages are noticed.
@@ -73,15 +76,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	path, err := filepath.Abs(cfg.Path)
-	if err != nil {
+	s := &Store{cfg: cfg, changed: make(chan struct{})}
+	var err error
+	if s.path, err = filepath.Abs(cfg.Path); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+	if _, err := os.Stat(filepath.Dir(s.path)); err != nil {
 		return nil, fmt.Errorf("%s: %w", cfg.Path, err)
 	}
-	s := &Store{cfg: cfg, changed: make(chan struct{})}
-	name := (&url.URL{Scheme: "file", Path: path}).String() + settings
+	name := (&url.URL{Scheme: "file", Path: s.path}).String() + settings
 	if s.writer, err = sql.Open("sqlite", name+"&_txlock=immediate"); err != nil {
 		return nil, err
 	}
@@ -213,6 +216,7 @@ func (s *Store) watch(ctx context.Context) {
 		select {
 		case <-look.C:
 			s.Version()
+			s.shorten(ctx)
 		case <-clear.C:
 			if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
 				s.cfg.Log.Warn("what is too old could not be removed", "error", err)
@@ -220,6 +224,17 @@ func (s *Store) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// shorten empties a write-ahead log that has grown long. SQLite does so by itself when
+// nobody reads; where somebody always does, new readers have to be kept off it.
+func (s *Store) shorten(ctx context.Context) {
+	if log, err := os.Stat(s.path + "-wal"); err != nil || log.Size() < maxLog {
+		return
+	}
+	if _, err := s.writer.ExecContext(ctx, "PRAGMA wal_checkpoint(truncate)"); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("the write-ahead log could not be emptied", "error", err)
 	}
 }
 

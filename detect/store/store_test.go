@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -71,6 +72,57 @@ func TestReopen(t *testing.T) {
 	}
 	if other := open(t, filepath.Join(t.TempDir(), "b.db")); other.ID() == a.ID() {
 		t.Error("two stores have one ID")
+	}
+}
+
+// The write-ahead log does not grow for ever where there is always somebody who reads.
+func TestLongLog(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "a.db")
+	s := open(t, path)
+	ended, stop := context.WithTimeout(ctx, time.Minute)
+	var reading sync.WaitGroup
+	defer func() { stop(); reading.Wait() }()
+	read := func() *sql.Tx {
+		tx, err := s.reader.BeginTx(ctx, nil)
+		if err == nil {
+			err = tx.QueryRow(theChanges).Scan(new(int))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return tx
+	}
+	begun := read()
+	reading.Go(func() {
+		for ended.Err() == nil {
+			next := read() // before the last has ended
+			begun.Rollback()
+			begun = next
+			time.Sleep(5 * time.Millisecond)
+		}
+		begun.Rollback()
+	})
+	size := func() int64 {
+		log, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log.Size()
+	}
+	for i := 0; size() < maxLog; i++ {
+		if i == 200 {
+			t.Fatal("the log has not grown: nobody read")
+		}
+		if _, err := s.writer.Exec("INSERT INTO alerts (id, log, finding, time, body) VALUES (?, '', '', ?, zeroblob(1000000))", i, time.Now().UnixMilli()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for size() >= maxLog && ended.Err() == nil {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if size() >= maxLog {
+		t.Errorf("the log has %d bytes still", size())
 	}
 }
 
@@ -224,7 +276,7 @@ func TestRefused(t *testing.T) {
 			}
 		}
 	}
-	sql := func(statement string) func(t *testing.T, path string) {
+	run := func(statement string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
 			s := open(t, path)
 			if _, err := s.writer.Exec(statement); err != nil {
@@ -238,8 +290,8 @@ func TestRefused(t *testing.T) {
 		spoil func(t *testing.T, path string)
 		want  string
 	}{
-		{"later schema", sql("PRAGMA user_version = 7"), "was written by a later leakformer (schema 7; this one knows up to 1)"},
-		{"another program's", sql("PRAGMA application_id = 5"), "is a database of another program"},
+		{"later schema", run("PRAGMA user_version = 7"), "was written by a later leakformer (schema 7; this one knows up to 1)"},
+		{"another program's", run("PRAGMA application_id = 5"), "is a database of another program"},
 		{"no database", damage(0, 1<<20), ErrDamaged.Error()},
 		{"header", damage(0, 16), ErrDamaged.Error()},
 		{"schema page", damage(100, 4096), ErrDamaged.Error()},
