@@ -83,7 +83,7 @@ func (l *heapLog) write(r *record) error {
 	}
 	callers := uint64(0)
 	for _, ip := range slices.Backward(l.known(r.stack)) {
-		t := trace{ip, callers}
+		t := trace{ip - 1, callers} // in the call, as heaptrack has it, and not behind
 		n, ok := l.traces[t]
 		if !ok {
 			l.last++
@@ -92,7 +92,7 @@ func (l *heapLog) write(r *record) error {
 				clear(l.traces)
 			}
 			l.traces[t] = n
-			l.put('t', ip, callers)
+			l.put('t', t.ip, t.callers)
 		}
 		callers = n
 	}
