@@ -17,7 +17,7 @@ const module = "leakformer/"
 // allowed lists what each folder may import beside the standard library: our own
 // packages by folder, others by the beginning of their path.
 var allowed = map[string][]string{
-	"ingest/atomicfile":             {},
+	"ingest/atomicfile":      {},
 	"ingest":                 {"github.com/klauspost/compress", "github.com/ulikunitz/xz", "github.com/ianlancetaylor/demangle", "github.com/google/pprof/profile"},
 	"ingest/columnar":        {"ingest/atomicfile", "ingest", "github.com/apache/arrow/go/v15", "github.com/google/flatbuffers", "github.com/klauspost/compress"},
 	"ingest/ingesttest":      {"ingest"},
