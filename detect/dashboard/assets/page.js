@@ -89,6 +89,7 @@ function totals() {
   $("totals").replaceChildren(...facts.map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))));
   const warned = new Map(); // the runs, by what is said of them
   for (const r of runs) for (const w of r.warnings) warned.set(w, [...(warned.get(w) || []), r.log]);
+  if (findings.length >= 1000) warned.set("only the 1,000 most probable findings are shown here: an export has all", runs.map(r => r.log));
   const whose = logs => logs.length === 1 ? brief(logs[0]) : logs.length + " runs";
   $("warnings").replaceChildren(...[...warned].map(([w, logs]) => make("p", {title: logs.join("\n")}, (runs.length > 1 ? whose(logs) + ": " : "") + w)));
 }
