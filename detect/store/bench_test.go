@@ -15,13 +15,13 @@ import (
 )
 
 // A day of a million records: 102 courses with a snapshot every ten seconds, a thousand
-// findings in each of 100 logs of 40 programs, and alerts.
+// findings in each of 100 logs of 40 programs, at 40,000 places, and alerts.
 const (
 	benchCourses, benchLooks = 102, 8640
 	benchLogs, benchPrograms = 100, 40
 	benchFindings            = 1000
 	benchAlerts              = 20_000
-	benchStacks              = 5000
+	benchStacks              = benchPrograms * benchFindings
 )
 
 var benchStart = time.Now().UTC().Truncate(time.Second).Add(-24*time.Hour + time.Minute)
@@ -132,7 +132,7 @@ func benchPut(log int) (dashboard.Run, []dashboard.Finding) {
 	findings := make([]dashboard.Finding, benchFindings)
 	for i := range findings {
 		p := rand.Float64()
-		stack := rand.IntN(benchStacks)
+		stack := log%benchPrograms*benchFindings + rand.IntN(benchFindings) // of its program
 		f := dashboard.Finding{ID: benchID(log, i), Log: name, Program: program, Timestamp: run.Timestamp, Probability: p, Leak: p > 0.5, Level: "INFO",
 			Bytes: int64(rand.ExpFloat64() * 1e6), Blocks: 10, Why: []string{"none of the 1,000 blocks allocated here was freed", "the number of live blocks rose in every quarter of the run: 10, 20, 30, 40"}, Decidable: true}
 		if p > 0.97 {

@@ -58,11 +58,11 @@ func (s *Store) Runs(ctx context.Context) ([]dashboard.Run, error) {
 // List implements [dashboard.Store].
 func (s *Store) List(ctx context.Context, q dashboard.Query) ([]dashboard.Finding, error) {
 	found := []dashboard.Finding{}
-	share, err := s.share(ctx, q)
+	text, err := s.having(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	query, args := listed(q, share)
+	query, args := listed(q, text)
 	err = s.each(ctx, query, args, func(rows *sql.Rows) error {
 		var r row
 		if err := rows.Scan(&r.short, &r.decision, &r.sum, &r.stack); err != nil {
@@ -95,23 +95,48 @@ func (s *Store) finding(r *row) (f dashboard.Finding, err error) {
 
 // Count implements [dashboard.Store].
 func (s *Store) Count(ctx context.Context, q dashboard.Query) (n int, err error) {
-	share, err := s.share(ctx, q)
+	text, err := s.having(ctx, q)
 	if err != nil {
 		return 0, err
 	}
-	query, args := counted(q, share)
+	query, args := counted(q, text)
 	err = s.reader.QueryRowContext(ctx, query, args...).Scan(&n)
 	return n, s.explain(err)
 }
 
-// share is how common a query's text is; 0 where it has none.
-func (s *Store) share(ctx context.Context, q dashboard.Query) (float64, error) {
+// having looks whether a query's text is rare, and where it is.
+func (s *Store) having(ctx context.Context, q dashboard.Query) (h having, err error) {
 	if q.Text == "" {
-		return 0, nil
+		return h, nil
 	}
-	var share sql.NullFloat64 // of nothing there is no share
-	err := s.reader.QueryRowContext(ctx, shareOf, needle(q)).Scan(&share)
-	return share.Float64, s.explain(err)
+	stacks, err := s.with(ctx, stacksWith, rareStacks, q)
+	if stacks == nil || err != nil {
+		return h, err
+	}
+	runs, err := s.with(ctx, runsWith, rareRuns, q)
+	if runs == nil || err != nil {
+		return h, err
+	}
+	return having{true, stacks, runs}, nil
+}
+
+// with is the numbers of what has a query's text, nil if they are not few.
+func (s *Store) with(ctx context.Context, those, few string, q dashboard.Query) ([]string, error) {
+	var most int
+	if err := s.reader.QueryRowContext(ctx, few).Scan(&most); err != nil {
+		return nil, s.explain(err)
+	}
+	numbers := []string{}
+	err := s.each(ctx, those, []any{needle(q)}, func(rows *sql.Rows) error {
+		var n string
+		err := rows.Scan(&n)
+		numbers = append(numbers, n)
+		return err
+	})
+	if len(numbers) > most {
+		return nil, err
+	}
+	return numbers, err
 }
 
 // Get implements [dashboard.Store].

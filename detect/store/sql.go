@@ -23,7 +23,8 @@ const (
 const schema = `
 CREATE TABLE meta (id TEXT NOT NULL, changes INTEGER NOT NULL) STRICT;
 CREATE TABLE runs (n INTEGER PRIMARY KEY, log TEXT NOT NULL UNIQUE, words BLOB NOT NULL, time INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE TABLE stacks (n INTEGER PRIMARY KEY, sum BLOB NOT NULL UNIQUE, words BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE stacks (n INTEGER PRIMARY KEY, sum BLOB NOT NULL UNIQUE, words BLOB NOT NULL) STRICT;
+CREATE TABLE places (stack INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
 CREATE TABLE findings (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, stack INTEGER NOT NULL, program TEXT NOT NULL,
 	level TEXT NOT NULL, leak INTEGER NOT NULL, probability REAL NOT NULL, bytes INTEGER NOT NULL) STRICT;
 CREATE INDEX findings_all ON findings (leak DESC, probability DESC, bytes DESC);
@@ -51,7 +52,8 @@ const (
 	dropTexts    = `DELETE FROM texts WHERE finding IN (SELECT n FROM findings WHERE run = ?)`
 	dropFindings = `DELETE FROM findings WHERE run = ?`
 	theStack     = `SELECT n FROM stacks WHERE sum = ?`
-	putStack     = `INSERT INTO stacks (sum, words, body) VALUES (?, ?, ?) RETURNING n`
+	putStack     = `INSERT INTO stacks (sum, words) VALUES (?, ?) RETURNING n`
+	putPlace     = `INSERT INTO places (stack, body) VALUES (?, ?)`
 	putFinding   = `INSERT INTO findings (id, run, stack, program, level, leak, probability, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING n`
 	putText      = `INSERT INTO texts (finding, short, whole) VALUES (?, ?, ?)`
 	putDecision  = `INSERT INTO decisions (id, decision, time) VALUES (?, ?, ?)
@@ -78,6 +80,7 @@ var expiry = []string{
 
 var sweep = []string{
 	`DELETE FROM stacks WHERE n NOT IN (SELECT stack FROM findings)`,
+	`DELETE FROM places WHERE stack NOT IN (SELECT stack FROM findings)`,
 	`DELETE FROM courses WHERE NOT EXISTS (SELECT 1 FROM snapshots WHERE course = n)`,
 }
 
@@ -88,7 +91,7 @@ const (
 	theID      = `SELECT id FROM meta`
 
 	oneFinding = `SELECT short, coalesce(decision, ''), sum, body, whole FROM findings AS f
-		JOIN texts ON finding = f.n JOIN stacks ON stacks.n = stack LEFT JOIN decisions AS d ON d.id = f.id WHERE f.id = ?`
+		JOIN texts ON finding = f.n JOIN stacks ON stacks.n = f.stack JOIN places AS p ON p.stack = f.stack LEFT JOIN decisions AS d ON d.id = f.id WHERE f.id = ?`
 
 	someSnapshots = `SELECT time, live, leaked FROM snapshots WHERE course = (SELECT n FROM courses WHERE log = ? AND id = ?) AND time >= ? AND time < ? ORDER BY time`
 	// The last of each part, found in the index: it takes no longer for a longer course.
@@ -103,13 +106,23 @@ const (
 		ORDER BY time`
 )
 
-// shareOf is how much of the call stacks, and of the runs, has a text: the larger.
-const shareOf = `SELECT max((SELECT avg(instr(words, ?1) > 0) FROM stacks), (SELECT avg(instr(words, ?1) > 0) FROM runs))`
+// A text that is rare, in one of sixteen call stacks or fewer, is looked for in the
+// indexes of the findings, and what is found is sorted; for one that is not it is quicker
+// to go through the findings in their order, until there are enough. SQLite cannot know
+// which. These find the call stacks and the runs that have a text, and one too many where
+// it is not rare.
+const (
+	stacksWith = `SELECT n FROM stacks WHERE instr(words, ?) LIMIT (SELECT count(*) / 16 + 1 FROM stacks)`
+	runsWith   = `SELECT n FROM runs WHERE instr(words, ?) LIMIT (SELECT count(*) / 16 + 1 FROM runs)`
+	rareStacks = `SELECT count(*) / 16 FROM stacks`
+	rareRuns   = `SELECT count(*) / 16 FROM runs`
+)
 
-// A text that is rare is looked for in the indexes of the findings, and what is found is
-// sorted; for one that is not it is quicker to go through the findings in their order,
-// until there are enough. SQLite cannot know which.
-const rare = 1.0 / 16
+// having says what has a text, if it is rare.
+type having struct {
+	rare         bool
+	stacks, runs []string // their numbers
+}
 
 // ranking is the order of lists; among equals what was put first is first.
 const (
@@ -117,29 +130,28 @@ const (
 	ordered = ` ORDER BY leak DESC, probability DESC, bytes DESC, f.n`
 )
 
-// listed is the statement that lists the findings that a query means. The share is that
-// of its text.
-func listed(q dashboard.Query, share float64) (string, []any) {
-	where, args := meant(q, share)
+// listed is the statement that lists the findings that a query means.
+func listed(q dashboard.Query, text having) (string, []any) {
+	where, args := meant(q, text)
 	order, limit := ranking, -1
-	if q.Text != "" && share < rare {
+	if text.rare {
 		order = strings.Replace(ranking, "leak", "+leak", 1) // not by an index
 	}
 	if q.Limit > 0 {
 		limit = q.Limit
 	}
 	return `SELECT short, coalesce(decision, ''), sum, body FROM (SELECT * FROM findings WHERE ` + where + order + ` LIMIT ?) AS f
-		JOIN texts ON finding = f.n JOIN stacks ON stacks.n = stack LEFT JOIN decisions AS d ON d.id = f.id` + ordered, append(args, limit)
+		JOIN texts ON finding = f.n JOIN stacks ON stacks.n = f.stack JOIN places AS p ON p.stack = f.stack LEFT JOIN decisions AS d ON d.id = f.id` + ordered, append(args, limit)
 }
 
 // counted is the statement that counts them.
-func counted(q dashboard.Query, share float64) (string, []any) {
-	where, args := meant(q, share)
+func counted(q dashboard.Query, text having) (string, []any) {
+	where, args := meant(q, text)
 	return `SELECT count(*) FROM findings WHERE ` + where, args
 }
 
 // meant is the condition that is true of the findings that a query means.
-func meant(q dashboard.Query, share float64) (string, []any) {
+func meant(q dashboard.Query, text having) (string, []any) {
 	where, args := []string{"true"}, []any{}
 	and := func(condition string, values ...any) {
 		where, args = append(where, condition), append(args, values...)
@@ -156,12 +168,11 @@ func meant(q dashboard.Query, share float64) (string, []any) {
 	if q.Decision != dashboard.Undecided {
 		and("id IN (SELECT id FROM decisions WHERE decision = ?)", string(q.Decision))
 	}
-	if q.Text != "" {
-		index := "+" // not by an index
-		if share < rare {
-			index = ""
-		}
-		and("("+index+"stack IN (SELECT n FROM stacks WHERE instr(words, ?)) OR "+index+"run IN (SELECT n FROM runs WHERE instr(words, ?)))", needle(q), needle(q))
+	switch {
+	case text.rare:
+		and("(stack IN (" + strings.Join(text.stacks, ",") + ") OR run IN (" + strings.Join(text.runs, ",") + "))")
+	case q.Text != "":
+		and("(instr((SELECT words FROM stacks WHERE stacks.n = stack), ?) OR instr((SELECT words FROM runs WHERE runs.n = run), ?))", needle(q), needle(q))
 	}
 	return strings.Join(where, " AND "), args
 }

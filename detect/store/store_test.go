@@ -217,7 +217,7 @@ func TestExpire(t *testing.T) {
 		t.Error("nothing has expired, and that is a change")
 	}
 	expire(2 * time.Hour)
-	for _, table := range []string{"runs", "stacks", "findings", "texts", "courses", "snapshots", "alerts", "decisions"} {
+	for _, table := range []string{"runs", "stacks", "places", "findings", "texts", "courses", "snapshots", "alerts", "decisions"} {
 		var n int
 		if err := s.reader.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%s has %d rows left, %v", table, n, err)

@@ -52,7 +52,7 @@ func (s *Store) Put(ctx context.Context, run dashboard.Run, findings []dashboard
 		for _, statement := range []struct {
 			to  **sql.Stmt
 			sql string
-		}{{&p.known, theStack}, {&p.stack, putStack}, {&p.finding, putFinding}, {&p.text, putText}, {&p.decision, putDecision}} {
+		}{{&p.known, theStack}, {&p.stack, putStack}, {&p.place, putPlace}, {&p.finding, putFinding}, {&p.text, putText}, {&p.decision, putDecision}} {
 			if *statement.to, err = tx.PrepareContext(ctx, statement.sql); err != nil {
 				return err
 			}
@@ -69,11 +69,11 @@ func (s *Store) Put(ctx context.Context, run dashboard.Run, findings []dashboard
 // putting is the findings of one run on their way into the file. Its statements end
 // with the transaction.
 type putting struct {
-	ctx                                   context.Context
-	tx                                    *sql.Tx
-	known, stack, finding, text, decision *sql.Stmt
-	stacks                                map[sum]int64 // those that are there
-	run, now                              int64
+	ctx                                          context.Context
+	tx                                           *sql.Tx
+	known, stack, place, finding, text, decision *sql.Stmt
+	stacks                                       map[sum]int64 // those that are there
+	run, now                                     int64
 }
 
 func (p *putting) put(f *dashboard.Finding) error {
@@ -109,7 +109,9 @@ func (p *putting) stackOf(f *dashboard.Finding) (n int64, err error) {
 		return n, nil
 	}
 	if err = p.known.QueryRowContext(p.ctx, key[:]).Scan(&n); errors.Is(err, sql.ErrNoRows) {
-		err = p.stack.QueryRowContext(p.ctx, key[:], lowered(append([]string{f.Site}, f.StackTrace...)...), body).Scan(&n)
+		if err = p.stack.QueryRowContext(p.ctx, key[:], lowered(append([]string{f.Site}, f.StackTrace...)...)).Scan(&n); err == nil {
+			_, err = p.place.ExecContext(p.ctx, n, body)
+		}
 	}
 	p.stacks[key] = n
 	return n, err
