@@ -131,7 +131,7 @@ func TestLiveUsage(t *testing.T) {
 		{"record", 2, "record: name a program"},
 		{"record --tool strace -- ls", 2, "--tool strace: want heaptrack, valgrind or mtrace"},
 		{"record -- no-such-program-anywhere", 1, "executable file not found"},
-		{"record --pid 5", 1, "It takes eBPF probes on the allocator"},
+		{"record --pid 1073741824", 1, "no process 1073741824 runs a program"},
 		{"record -o /no/such/folder/log -- true", 1, "no such file"},
 		{"reset x", 2, "what is \"x\" for?"},
 	} {

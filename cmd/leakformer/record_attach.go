@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -24,8 +25,11 @@ func (sh *shell) recordAttached(c *cli.Context) error {
 		return usagef("record: --sample %d: want at least 1", c.Int("sample"))
 	}
 	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("record: no process %d runs a program", pid)
+	}
 	if err != nil {
-		return fmt.Errorf("process %d: %w", pid, err)
+		return fmt.Errorf("record: process %d: %w", pid, err)
 	}
 	log := cmp.Or(c.String("output"), fmt.Sprintf("%s.%d.heaptrack.log", filepath.Base(program), pid))
 	f, err := os.Create(log)

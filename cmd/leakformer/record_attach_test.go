@@ -17,9 +17,9 @@ func TestRecordAttachedUsage(t *testing.T) {
 		"--pid 1 -- prog":            `--pid 1 runs already: what is "prog" for?`,
 		"--pid 1 --tool mtrace":      "--tool is for programs that are started",
 		"--pid 1 --sample 0":         "--sample 0: want at least 1",
-		"--pid 1073741824 -o " + log: "process 1073741824: ",
-		"--pid 0 -o " + log:          "process 0: ",
-		"--pid -5 -o " + log:         "process -5: ",
+		"--pid 1073741824 -o " + log: "no process 1073741824 runs",
+		"--pid 0 -o " + log:          "no process 0 runs",
+		"--pid -5 -o " + log:         "no process -5 runs",
 		"--pid one -o " + log:        `invalid value "one"`,
 		fmt.Sprintf("--pid %d -o /no/such/dir/log", os.Getpid()): "no such file or directory",
 	} {

@@ -260,10 +260,24 @@ func TestServeMarkup(t *testing.T) {
 	}
 }
 
-// browse starts a browser that ends after three minutes.
+// browse starts a browser that ends after three minutes. Its processes write into
+// its folder a moment longer.
 func browse(t *testing.T, browser string) (context.Context, context.CancelFunc) {
+	profile, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 100 {
+			if err = os.RemoveAll(profile); err == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Log(err)
+	})
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute))
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(profile), chromedp.WSURLReadTimeout(time.Minute))
 	ctx, stop := context.WithTimeout(context.Background(), 3*time.Minute)
 	ctx, cancel := chromedp.NewExecAllocator(ctx, options...)
 	return ctx, func() { cancel(); stop() }
