@@ -59,11 +59,10 @@ func LoadEach(ctx context.Context, src ingest.Source) ([]*Run, error) {
 func (l *Loader) Read(ctx context.Context) error {
 	n := 0
 	for e, err := range l.src.Events() {
-		var bad *ingest.SyntaxError
-		if errors.As(err, &bad) {
-			continue // counted in the report
-		}
 		if err != nil {
+			if _, damaged := errors.AsType[*ingest.SyntaxError](err); damaged {
+				continue // counted in the report
+			}
 			return err
 		}
 		if n++; n%65536 == 0 && ctx.Err() != nil {

@@ -126,9 +126,12 @@ type loader struct {
 	stacks *ingest.Stacks
 	sites  map[siteKey]uint32
 	byKey  map[Key]uint32
-	bare   []bool // by stack: has no frame but the allocator's
-	index  []int32
-	scans  map[object]scanned
+	bare   []bool  // by stack: has no frame but the allocator's
+	known  []int32 // by stack: the site, -1 where it is new or depends on the size
+	blocks blockList
+	// index tells where a block is by its number; nil while each is at its own.
+	index []int32
+	scans map[object]scanned
 	// scanned lists the scans that have entries, in order.
 	scanned []scanStart
 	// snapshots says that the log is a series of them.
@@ -156,8 +159,8 @@ func (l *loader) add(e ingest.Event) error {
 	case ingest.Alloc:
 		l.place(e.Block, l.append(e, seq))
 	case ingest.Free:
-		if e.Block >= 0 && e.Block < int64(len(l.index)) {
-			r.Blocks[l.index[e.Block]].Died = seq
+		if at := l.find(e.Block); at >= 0 {
+			l.blocks.at(at).Died = seq
 		}
 	case ingest.Outstanding:
 		l.outstanding(e, seq)
@@ -167,19 +170,37 @@ func (l *loader) add(e ingest.Event) error {
 
 // place remembers where the block with this number is.
 func (l *loader) place(block int64, at int32) {
+	if l.index == nil {
+		if block == int64(at) {
+			return
+		}
+		for own := range min(int64(at), block) {
+			l.index = append(l.index, int32(own))
+		}
+	}
 	for int64(len(l.index)) < block {
 		l.index = append(l.index, at)
 	}
 	l.index = append(l.index, at)
 }
 
+// find says where the block with this number is, or -1.
+func (l *loader) find(block int64) int32 {
+	switch {
+	case block < 0:
+	case l.index == nil && block < int64(l.blocks.len()):
+		return int32(block)
+	case block < int64(len(l.index)):
+		return l.index[block]
+	}
+	return -1
+}
+
 func (l *loader) append(e ingest.Event, seq uint32) int32 {
-	r := l.run
-	r.Blocks = append(r.Blocks, Block{
+	return l.blocks.add(Block{
 		Addr: e.Addr, Size: e.Size, Born: seq, Died: Alive, Line: uint32(min(e.Line, math.MaxUint32)),
 		Site: l.site(e), Count: uint32(min(max(e.Count, 1), math.MaxUint32)), Loss: e.Loss, Scans: 1,
 	})
-	return int32(len(r.Blocks) - 1)
 }
 
 // amounts reports whether an entry of a series is how much a site had, and no object
@@ -203,7 +224,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 	was, ok := l.scans[o]
 	switch {
 	case ok && was.scan < e.Scan:
-		b := &l.run.Blocks[was.block]
+		b := l.blocks.at(was.block)
 		if was.scan == e.Scan-1 && was.n < math.MaxUint8 {
 			was.n++
 		}
@@ -211,7 +232,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 		l.scans[o] = scanned{was.block, e.Scan, was.n}
 	case ok && l.amounts(e) && was.scan == e.Scan:
 		// A stack that a snapshot lists twice, by size or by thread.
-		b := &l.run.Blocks[was.block]
+		b := l.blocks.at(was.block)
 		b.Size += e.Size
 		b.Count = uint32(min(int64(b.Count)+e.Count, math.MaxUint32))
 	default:
@@ -220,10 +241,23 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 }
 
 func (l *loader) site(e ingest.Event) uint32 {
-	k := siteKey{stack: e.Stack}
 	for int(e.Stack) >= len(l.bare) {
 		l.bare = append(l.bare, isBare(l.stacks.Frames(ingest.StackID(len(l.bare)))))
+		l.known = append(l.known, -1)
 	}
+	if at := l.known[e.Stack]; at >= 0 {
+		return uint32(at)
+	}
+	at := l.newSite(e)
+	if !l.bare[e.Stack] {
+		l.known[e.Stack] = int32(at)
+	}
+	return at
+}
+
+// newSite finds the site of a stack that is new, or of a size.
+func (l *loader) newSite(e ingest.Event) uint32 {
+	k := siteKey{stack: e.Stack}
 	switch {
 	case l.bare[e.Stack] && l.amounts(e):
 		k.size = -1 // what a snapshot adds up has no size of its own
@@ -256,6 +290,7 @@ func isBare(frames []ingest.Frame) bool {
 func (l *loader) finish(report *ingest.Report) {
 	r := l.run
 	r.Report, r.Class, r.Name = report, report.Class, report.Name
+	r.Blocks = l.blocks.join()
 	r.Program = program(report.Command)
 	if r.Class != ingest.Events {
 		for _, o := range l.scans {

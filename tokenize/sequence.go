@@ -290,7 +290,7 @@ func (w *writer) blocks() {
 // that lived longest and others evenly.
 func (w *writer) choose() []int32 {
 	v := w.v
-	var live, freed []int32
+	live, freed := make([]int32, 0, len(v.Live)), make([]int32, 0, len(v.Blocks)-len(v.Live))
 	next := 0
 	for nth, b := range v.Blocks {
 		if next < len(v.Live) && v.Live[next] == b {

@@ -121,7 +121,7 @@ type death struct{ at, born uint32 }
 
 // deathsOf lists the deaths before the cut of the blocks at index, in order of time.
 func deathsOf(s *Scene, index []int32) []death {
-	var ds []death
+	ds := make([]death, 0, len(index))
 	for _, i := range index {
 		if d := s.died(i); d < s.Cut {
 			ds = append(ds, death{d, s.Run.Blocks[i].Born})
