@@ -171,9 +171,9 @@ func (v *visit) flame() {
 	v.do("search", chromedp.KeyEvent(kb.Escape), chromedp.SendKeys("#find", "0x400"), chromedp.WaitVisible("#flame .hit"))
 	v.want("searched", map[string]string{"$('flame-says').textContent.startsWith('100.0 % of ')": "true", "document.querySelectorAll('#flame .hit').length": "1"})
 	v.do("hide", chromedp.SendKeys("#hide", "0x1.0$"), chromedp.WaitNotPresent("#flame button:nth-child(3)"))
-	v.do("all", chromedp.Click("#reset"), chromedp.WaitVisible("#flame button:nth-child(3)"), chromedp.Click("#invert"), chromedp.Poll("document.querySelector('#flame button:nth-child(2)')?.textContent == 'app+0x400'", nil))
+	v.do("all", chromedp.Click("#reset"), chromedp.WaitVisible("#flame button:nth-child(3)"), chromedp.Click("#invert"), poll("document.querySelector('#flame button:nth-child(2)')?.textContent == 'app+0x400'"))
 	v.want("inverted", map[string]string{"new URLSearchParams(location.hash.slice(1)).get('invert')": "yes"})
-	v.do("no expression", chromedp.SendKeys("#hide", "("), chromedp.Poll("$('flame-says').textContent.includes('no regular expression')", nil))
+	v.do("no expression", chromedp.SendKeys("#hide", "("), poll("$('flame-says').textContent.includes('no regular expression')"))
 }
 
 func (v *visit) compare() {
@@ -183,7 +183,7 @@ func (v *visit) compare() {
 		"document.querySelector('#compared caption').textContent":                   "In both: 1 site",
 		"/^A: .* at 1 sites. B: .* at 1 sites/.test($('compare-says').textContent)": "true",
 	})
-	v.do("a program", chromedp.SetValue("#b", "program:app"), chromedp.Poll("$('compare-says').textContent.includes('of 2 runs')", nil))
+	v.do("a program", chromedp.SetValue("#b", "program:app"), poll("$('compare-says').textContent.includes('of 2 runs')"))
 	v.want("program", map[string]string{"new URLSearchParams(location.hash.slice(1)).get('b')": "program:app"})
 	v.do("its finding", chromedp.Click("#compared .link"), chromedp.WaitVisible("#detail"))
 }
@@ -251,7 +251,7 @@ func TestServeMarkup(t *testing.T) {
 	as("detail", "$('site').textContent", "$('warnings').textContent", "$('alerts').querySelector('.link').textContent", "$('run').value", "document.querySelector('#rests td').textContent")
 	v.do("flame graph", chromedp.Click("nav a[data-view=flame]"), chromedp.WaitVisible("#flame button:nth-child(2)"))
 	as("flame", "document.querySelector('#flame button:nth-child(2)').textContent", "document.querySelector('#functions td').textContent")
-	v.do("alone", chromedp.Click("#flame button:nth-child(2)"), chromedp.Poll("location.hash.includes('zoom')", nil))
+	v.do("alone", chromedp.Evaluate("document.querySelector('#flame button:nth-child(2)').click()", nil), poll("location.hash.includes('zoom')"))
 	as("zoomed", "new URLSearchParams(location.hash.slice(1)).get('zoom')")
 	v.do("compare", chromedp.Click("nav a[data-view=compare]"), chromedp.WaitVisible("#compared tbody tr"))
 	as("compare", "document.querySelector('#compared .link').textContent", "document.querySelector('#a option').value.slice(4)")
@@ -281,6 +281,12 @@ func browse(t *testing.T, browser string) (context.Context, context.CancelFunc) 
 	ctx, stop := context.WithTimeout(context.Background(), 3*time.Minute)
 	ctx, cancel := chromedp.NewExecAllocator(ctx, options...)
 	return ctx, func() { cancel(); stop() }
+}
+
+// poll waits until an expression is true. It looks again by the clock: a tab that
+// draws nothing new has no frames to look at.
+func poll(expression string) chromedp.Action {
+	return chromedp.Poll(expression, nil, chromedp.WithPollingInterval(50*time.Millisecond))
 }
 
 // listened collects what is said on the console.
