@@ -70,8 +70,8 @@ func (w *Window) means(a *Alert) bool {
 	return w.holds(a.Timestamp) && (w.Log == "" || w.Log == a.Log) && (w.ID == "" || w.ID == a.Finding)
 }
 
-// thin leaves of each part the last snapshot.
-func (w *Window) thin(s []Snapshot) []Snapshot {
+// Thin leaves of the snapshots in the window as many as Points says.
+func (w *Window) Thin(s []Snapshot) []Snapshot {
 	if w.Points == 0 || len(s) == 0 {
 		return s
 	}

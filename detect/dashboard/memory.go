@@ -205,7 +205,7 @@ func (m *Memory) History(_ context.Context, w Window) (History, error) {
 			h.Snapshots = append(h.Snapshots, s)
 		}
 	}
-	h.Snapshots = w.thin(h.Snapshots)
+	h.Snapshots = w.Thin(h.Snapshots)
 	for i := range m.alerts {
 		if w.means(&m.alerts[i]) {
 			h.Alerts = append(h.Alerts, m.alerts[i])

@@ -191,12 +191,8 @@ func (s *Store) History(ctx context.Context, w dashboard.Window) (dashboard.Hist
 
 func (s *Store) snapshots(ctx context.Context, w dashboard.Window) ([]dashboard.Snapshot, error) {
 	from, to := bounds(w)
-	query, args := someSnapshots, []any{w.Log, w.ID, from, to}
-	if w.Points > 0 {
-		query, args = thinSnapshots, append(args, w.Points)
-	}
 	out := []dashboard.Snapshot{}
-	err := s.each(ctx, query, args, func(rows *sql.Rows) error {
+	err := s.each(ctx, someSnapshots, []any{w.Log, w.ID, from, to}, func(rows *sql.Rows) error {
 		at, p := int64(0), dashboard.Snapshot{Log: w.Log, ID: w.ID}
 		if err := rows.Scan(&at, &p.Live, &p.Leaked); err != nil {
 			return err
@@ -205,5 +201,5 @@ func (s *Store) snapshots(ctx context.Context, w dashboard.Window) ([]dashboard.
 		out = append(out, p)
 		return nil
 	})
-	return out, err
+	return w.Thin(out), err
 }

@@ -94,16 +94,6 @@ const (
 		JOIN texts ON finding = f.n JOIN stacks ON stacks.n = f.stack JOIN places AS p ON p.stack = f.stack LEFT JOIN decisions AS d ON d.id = f.id WHERE f.id = ?`
 
 	someSnapshots = `SELECT time, live, leaked FROM snapshots WHERE course = (SELECT n FROM courses WHERE log = ? AND id = ?) AND time >= ? AND time < ? ORDER BY time`
-	// The last of each part, found in the index: it takes no longer for a longer course.
-	thinSnapshots = `WITH RECURSIVE
-		the (course) AS (SELECT n FROM courses WHERE log = ?1 AND id = ?2),
-		ends (first, last) AS (SELECT (SELECT min(time) FROM snapshots, the WHERE snapshots.course = the.course AND time >= ?3 AND time < ?4),
-			(SELECT max(time) FROM snapshots, the WHERE snapshots.course = the.course AND time >= ?3 AND time < ?4)),
-		parts (at, size, stop) AS (SELECT first, (last - first) / ?5 + 1, last FROM ends WHERE first IS NOT NULL
-			UNION ALL SELECT at + size, size, stop FROM parts WHERE at + size <= stop)
-		SELECT time, live, leaked FROM parts, the, snapshots AS s WHERE s.course = the.course
-			AND s.time = (SELECT max(time) FROM snapshots AS l WHERE l.course = the.course AND l.time >= at AND l.time < at + size AND l.time <= stop)
-		ORDER BY time`
 )
 
 // A text that is rare, in one of sixteen call stacks or fewer, is looked for in the
