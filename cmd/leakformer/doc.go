@@ -45,8 +45,8 @@
 //	3 train            4 detect ◀── Scorer ── model/torch, or a rule of eval
 //	    │ frees forgotten         │
 //	    │ in clean runs           ▼
-//	    ▼              5 Finding, Finding, ... Summary ──▶ detect/report
-//	  model.Checkpoint            │
+//	    ▼              5 Finding, Finding, ... Summary ──▶ detect/report, detect/monitor,
+//	  model.Checkpoint            │                        detect/dashboard (over detect/store)
 //	  weights, threshold,         ▼
 //	  clean Histories  6 eval ◀── datasets.Labels: the truth
 //	                      │
