@@ -2,13 +2,9 @@ package ingest
 
 import (
 	"bytes"
-	"encoding/xml"
-	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // memcheck's XML report, protocols 4 to 6, as docs/internals/xml-output-protocol*.txt
@@ -35,7 +31,7 @@ func sniffMemcheckXML(head []byte) string {
 // that it is in.
 type memcheckXML struct {
 	d      *decoder
-	in     *xmlInput
+	in     *xmlReader
 	report leakReport
 	checks *leakChecks // of the document's process
 
@@ -57,40 +53,35 @@ type memcheckXML struct {
 }
 
 func readMemcheckXML(d *decoder) error {
-	r := &memcheckXML{d: d, in: &xmlInput{l: d.lines}, report: leakReport{d: d}}
+	r := &memcheckXML{d: d, in: &xmlReader{l: d.lines, names: map[string]string{}}, report: leakReport{d: d}}
 	r.checks = &leakChecks{report: &r.report}
-	dec := r.in.decoder()
 	for {
-		token, err := dec.RawToken()
-		r.in.size = 0
+		token, err := r.in.next()
 		if err != nil {
 			if r.in.l.err != nil {
 				break
 			}
-			if !d.bad(d.lines.n, "damaged XML (%s); reading goes on at the next <error>", xmlMessage(err)) {
+			if !d.bad(d.lines.n, "damaged XML (%v); reading goes on at the next <error>", err) {
 				return nil
 			}
 			if !r.in.skipTo("<error>") {
 				break
 			}
 			r.path, r.deeper = append(r.path[:0], "valgrindoutput"), 0
-			dec = r.in.decoder()
 			continue
 		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			err = r.open(t.Name.Local)
-		case xml.CharData:
-			if len(r.text)+len(t) <= maxLine {
-				r.text = append(r.text, t...)
+		more := true
+		switch {
+		case token.name == "":
+			if len(r.text)+len(token.text) <= maxLine {
+				r.text = append(r.text, token.text...)
 			}
-		case xml.EndElement:
-			var more bool
-			if more, err = r.close(t.Name.Local); !more {
-				return nil
-			}
+		case token.closes:
+			more, err = r.close(token.name)
+		default:
+			r.open(token.name)
 		}
-		if err != nil {
+		if err != nil || !more {
 			return err
 		}
 	}
@@ -103,11 +94,11 @@ func readMemcheckXML(d *decoder) error {
 }
 
 // open begins an element.
-func (r *memcheckXML) open(name string) error {
+func (r *memcheckXML) open(name string) {
 	r.text = r.text[:0]
 	if len(r.path) == maxElements {
 		r.deeper++
-		return nil
+		return
 	}
 	r.path = append(r.path, name)
 	switch name {
@@ -125,7 +116,6 @@ func (r *memcheckXML) open(name string) error {
 	case "frame":
 		r.frame = Frame{}
 	}
-	return nil
 }
 
 // close ends an element; more is false when nobody listens any more.
@@ -279,123 +269,3 @@ func (r *memcheckXML) summary(name string, text []byte) {
 		r.amount = Amount{}
 	}
 }
-
-func xmlMessage(err error) string {
-	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
-		return syntax.Msg
-	}
-	return err.Error()
-}
-
-// xmlInput hands the log to the XML decoder byte by byte, so that the line of
-// what was decoded is known exactly. It bounds the size of a token and replaces
-// what XML does not allow: symbols hold any bytes.
-type xmlInput struct {
-	l       *lines
-	size    int    // bytes of the token being read
-	inLine  bool   // the line l.n has begun and not ended
-	pending []byte // to be handed out next
-	buf     [utf8.UTFMax]byte
-}
-
-var errLongToken = fmt.Errorf("an element or text longer than %d bytes", maxLine)
-
-func (in *xmlInput) decoder() *xml.Decoder {
-	in.size = 0
-	dec := xml.NewDecoder(in)
-	dec.Strict = false
-	dec.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
-	return dec
-}
-
-// Read is what xml.NewDecoder asks for; the decoder then uses ReadByte.
-func (in *xmlInput) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	b, err := in.ReadByte()
-	if err != nil {
-		return 0, err
-	}
-	p[0] = b
-	return 1, nil
-}
-
-func (in *xmlInput) ReadByte() (byte, error) {
-	if in.size++; in.size > maxLine {
-		return 0, errLongToken
-	}
-	if len(in.pending) > 0 {
-		b := in.pending[0]
-		in.pending = in.pending[1:]
-		return b, nil
-	}
-	b, err := in.next()
-	switch {
-	case err != nil:
-		return 0, err
-	case b >= utf8.RuneSelf:
-		return in.rune()
-	case b < ' ' && b != '\n' && b != '\t' && b != '\r':
-		return '?', nil
-	}
-	return b, nil
-}
-
-// next takes one byte from the log and counts lines.
-func (in *xmlInput) next() (byte, error) {
-	b, err := in.l.r.ReadByte()
-	if err != nil {
-		in.l.err = err
-		return 0, err
-	}
-	if !in.inLine {
-		in.l.n++
-	}
-	in.inLine = b != '\n'
-	return b, nil
-}
-
-// rune takes the rest of the rune of which the first byte was just taken.
-func (in *xmlInput) rune() (byte, error) {
-	if err := in.l.r.UnreadByte(); err != nil {
-		return 0, err
-	}
-	c, _, err := in.l.r.ReadRune()
-	if err != nil {
-		return 0, err
-	}
-	if c == '\ufffe' || c == '\uffff' {
-		c = utf8.RuneError
-	}
-	n := utf8.EncodeRune(in.buf[:], c)
-	in.pending = in.buf[1:n]
-	return in.buf[0], nil
-}
-
-// skipTo drops bytes up to the tag, which is then handed out next.
-func (in *xmlInput) skipTo(tag string) bool {
-	in.pending = nil
-	matched := 0
-	for {
-		b, err := in.next()
-		if err != nil {
-			return false
-		}
-		// A tag holds '<' only at its start, so a mismatch begins anew.
-		switch {
-		case b == tag[matched]:
-			matched++
-		case b == '<':
-			matched = 1
-		default:
-			matched = 0
-		}
-		if matched == len(tag) {
-			in.pending = []byte(tag)
-			return true
-		}
-	}
-}
-
-var _ io.ByteReader = (*xmlInput)(nil)
