@@ -16,7 +16,7 @@ func TestBlockList(t *testing.T) {
 				t.Fatalf("block %d is at %d", n, at)
 			}
 			if n%1000 == 0 {
-				l.at(n / 2).Died++
+				l.at(n/2).Died++
 			}
 		}
 		if k := l.len(); k != int(n) {
