@@ -124,6 +124,9 @@ func (e *evaluation) models() (entrants []eval.Entrant, done func(), err error) 
 		if err != nil {
 			return nil, nil, err
 		}
+		if fs.known {
+			e.known = fs.histories()
+		}
 		return []eval.Entrant{fs.entrant()}, fs.Close, nil
 	}
 	path := e.c.String("model")

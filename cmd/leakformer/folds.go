@@ -8,37 +8,47 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"leakformer/eval"
-	"leakformer/model"
 	"leakformer/tokenize"
 )
 
 // folds are the models of a leave-programs-out cross-validation, each trained
 // without some of the programs. Every run is judged by one that did not learn from
-// its program.
-type folds []*trained
+// its program, or, where the programs are to be known, from clean runs of it alone.
+type folds struct {
+	models []*trained
+	known  bool
+}
 
 // loadFolds starts the models named with --fold.
 func (sh *shell) loadFolds(c *cli.Context) (folds, error) {
-	var fs folds
+	fs := folds{known: c.Bool("known")}
 	for _, path := range c.StringSlice("fold") {
 		m, err := sh.loadModel(path, computing(c))
 		if err != nil {
 			fs.Close()
-			return nil, err
+			return folds{}, err
 		}
-		fs = append(fs, m)
+		fs.models = append(fs.models, m)
 	}
 	return fs, nil
 }
 
 func (fs folds) Close() {
-	for _, m := range fs {
+	for _, m := range fs.models {
 		m.Close()
 	}
 }
 
+// histories are the clean runs that the models remember.
+func (fs folds) histories() (all []*tokenize.History) {
+	for _, m := range fs.models {
+		all = append(all, m.checkpoint.Histories...)
+	}
+	return all
+}
+
 func (fs folds) entrant() eval.Entrant {
-	return eval.Entrant{Name: fmt.Sprintf("leakformer, %d folds", len(fs)), Scorer: fs, Probabilities: true,
+	return eval.Entrant{Name: fmt.Sprintf("leakformer, %d folds", len(fs.models)), Scorer: fs, Probabilities: true,
 		Thresholds: func(s *tokenize.Scene) float64 {
 			if m := fs.of(s.Run.Program); m != nil {
 				return m.threshold(s)
@@ -47,13 +57,16 @@ func (fs folds) entrant() eval.Entrant {
 		}}
 }
 
-// of is the first model that did not learn from a program; nil if all did.
+// of is the first model that may judge a program; nil if none may.
 func (fs folds) of(program string) *trained {
-	for _, m := range fs {
-		learned := func(data []model.Datum) bool {
-			return slices.ContainsFunc(data, func(d model.Datum) bool { return d.Program == program })
+	for _, m := range fs.models {
+		learned := false
+		labelled := false
+		for _, d := range slices.Concat(m.checkpoint.Manifest.Data, m.checkpoint.Manifest.Before) {
+			learned = learned || d.Program == program
+			labelled = labelled || d.Program == program && d.Labelled
 		}
-		if !learned(m.checkpoint.Manifest.Data) && !learned(m.checkpoint.Manifest.Before) {
+		if learned == fs.known && !labelled {
 			return m
 		}
 	}
@@ -64,7 +77,10 @@ func (fs folds) of(program string) *trained {
 func (fs folds) Score(ctx context.Context, views []*tokenize.View) ([]float64, [][]float64, error) {
 	program := views[0].Scene.Run.Program
 	m := fs.of(program)
-	if m == nil {
+	switch {
+	case m == nil && fs.known:
+		return nil, nil, fmt.Errorf("none of the models named with --fold learned from clean runs of %s alone: train one of them on these with train --init FOLD --clean", program)
+	case m == nil:
 		return nil, nil, fmt.Errorf("each of the models named with --fold learned from %s: one has to be trained without it", program)
 	}
 	return m.Score(ctx, views)
