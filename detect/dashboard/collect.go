@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leakformer/detect"
+	"leakformer/detect/report"
 	"leakformer/ingest"
 )
 
@@ -103,7 +104,7 @@ func (c *Collector) finding(f *detect.Finding, cut int64, now time.Time) Finding
 		out.Group = f.Group.Number
 	}
 	for _, fr := range f.Frames {
-		out.Frames = append(out.Frames, newFrame(fr))
+		out.Frames = append(out.Frames, Frame(report.NewFrame(fr)))
 	}
 	out.StackTrace = stackTrace(out.Frames)
 	out.Level = out.level(c.Level)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"leakformer/detect"
+	"leakformer/detect/report"
 	"leakformer/ingest"
 )
 
@@ -62,19 +63,8 @@ type Finding struct {
 	Sequence *Sequence      `json:"sequence,omitempty"`
 }
 
-// Frame is one call of a stack. What is not known is empty, 0 or "0x0".
-type Frame struct {
-	Function string `json:"function"`
-	Module   string `json:"module"`
-	File     string `json:"file"`
-	Line     int    `json:"line"`
-	Address  string `json:"address"`
-	Inlined  bool   `json:"inlined,omitempty"`
-}
-
-func newFrame(f ingest.Frame) Frame {
-	return Frame{f.Function, f.Module, f.File, f.Line, address(f.Address), f.Inlined}
-}
+// Frame is one call of a stack, as in findings in JSON Lines.
+type Frame report.Frame
 
 func (f Frame) frame() ingest.Frame {
 	at, _ := strconv.ParseUint(f.Address, 0, 64) // what is no number is not known

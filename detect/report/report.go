@@ -275,7 +275,7 @@ type finding struct {
 	Type        string         `json:"type"`
 	Log         string         `json:"log"`
 	Site        string         `json:"site"`
-	Frames      []frame        `json:"frames"`
+	Frames      []Frame        `json:"frames"`
 	Probability float64        `json:"probability"`
 	Leak        bool           `json:"leak"`
 	Outstanding ingest.Amount  `json:"outstanding"`
@@ -290,8 +290,8 @@ type finding struct {
 	Attribution []detect.Effect `json:"attribution,omitempty"`
 }
 
-// frame is a frame's JSON form; what is not known is empty, 0 or "0x0".
-type frame struct {
+// Frame is a frame's JSON form; what is not known is empty, 0 or "0x0".
+type Frame struct {
 	Function string `json:"function"`
 	Module   string `json:"module"`
 	File     string `json:"file"`
@@ -300,11 +300,16 @@ type frame struct {
 	Inlined  bool   `json:"inlined,omitempty"`
 }
 
+// NewFrame writes a frame so.
+func NewFrame(f ingest.Frame) Frame {
+	return Frame{f.Function, f.Module, f.File, f.Line, "0x" + strconv.FormatUint(f.Address, 16), f.Inlined}
+}
+
 // Finding writes one line. The addresses, of which there may be millions, are
 // written one by one as the object's last member.
 func (j *JSONLines) Finding(f *detect.Finding) error {
 	head := finding{
-		Type: "finding", Log: f.Log, Site: f.Site, Key: f.Key(), Frames: []frame{}, Probability: f.Probability, Leak: f.Leak,
+		Type: "finding", Log: f.Log, Site: f.Site, Key: f.Key(), Frames: []Frame{}, Probability: f.Probability, Leak: f.Leak,
 		Outstanding: f.Outstanding, Leaked: f.Leaked, First: f.First, Last: f.Last, Rate: f.Rate, Why: f.Why,
 		Attribution: f.Attribution,
 	}
@@ -312,7 +317,7 @@ func (j *JSONLines) Finding(f *detect.Finding) error {
 		head.Group = f.Group.Number
 	}
 	for _, fr := range f.Frames {
-		head.Frames = append(head.Frames, frame{fr.Function, fr.Module, fr.File, fr.Line, "0x" + strconv.FormatUint(fr.Address, 16), fr.Inlined})
+		head.Frames = append(head.Frames, NewFrame(fr))
 	}
 	text, err := object(head)
 	if err != nil {
