@@ -56,6 +56,8 @@ type Store struct {
 const (
 	// readers is how many queries are answered at once.
 	readers = 4
+	// busyTime is how long it is waited for who has the file locked, as in settings.
+	busyTime = 10 * time.Second
 	// glance is how often it is looked whether another program has written.
 	glance = 500 * time.Millisecond
 	// maxLog is the size from which on the write-ahead log is emptied by force.
@@ -94,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	if err := s.begin(ctx); err != nil {
+	if err := s.beginInTurn(ctx); err != nil {
 		return nil, errors.Join(s.explain(err), s.writer.Close(), s.reader.Close())
 	}
 	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -111,6 +113,23 @@ func (s *Store) Close() error {
 	s.stop()
 	s.watching.Wait()
 	return s.explain(errors.Join(s.reader.Close(), s.writer.Close()))
+}
+
+// beginInTurn begins, and waits for others who do. SQLite waits for a lock by itself, but
+// not where a file is to get its write-ahead log.
+func (s *Store) beginInTurn(ctx context.Context) error {
+	for end := time.Now().Add(busyTime); ; {
+		err := s.begin(ctx)
+		e, ok := errors.AsType[*sqlite.Error](err)
+		if !ok || e.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // begin looks what the file is, and makes an empty one a store.
