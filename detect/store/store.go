@@ -228,18 +228,19 @@ func (s *Store) watch(ctx context.Context) {
 	look, clear := time.NewTicker(glance), time.NewTicker(min(max(s.cfg.Retention/100, time.Second), 10*time.Minute))
 	defer look.Stop()
 	defer clear.Stop()
-	if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
-		s.cfg.Log.Warn("what is too old could not be removed", "error", err)
+	expire := func() {
+		if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("what is too old could not be removed", "error", err)
+		}
 	}
+	expire()
 	for {
 		select {
 		case <-look.C:
 			s.Version()
 			s.shorten(ctx)
 		case <-clear.C:
-			if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("what is too old could not be removed", "error", err)
-			}
+			expire()
 		case <-ctx.Done():
 			return
 		}

@@ -13,6 +13,9 @@ import (
 	"leakformer/detect/dashboard"
 )
 
+// errNothing is what do of write returns when it has changed nothing.
+var errNothing = errors.New("nothing has changed")
+
 // write does something whole or not at all, and then counts as a change.
 func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := s.writer.BeginTx(ctx, nil)
@@ -20,7 +23,9 @@ func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
 		return s.explain(err)
 	}
 	defer tx.Rollback()
-	if err := do(tx); err != nil {
+	if err := do(tx); errors.Is(err, errNothing) {
+		return nil
+	} else if err != nil {
 		return s.explain(err)
 	}
 	if _, err := tx.ExecContext(ctx, countChange); err != nil {
@@ -211,34 +216,27 @@ func addSnapshots(ctx context.Context, tx *sql.Tx, snapshots []dashboard.Snapsho
 // Expire removes what is older than the retention.
 func (s *Store) Expire(ctx context.Context) error {
 	before := s.cfg.Now().Add(-s.cfg.Retention).UnixMilli()
-	gone := int64(0)
-	tx, err := s.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return s.explain(err)
-	}
-	defer tx.Rollback()
-	for _, statement := range expiry {
-		r, err := tx.ExecContext(ctx, statement, before)
-		if err != nil {
-			return s.explain(err)
+	return s.write(ctx, func(tx *sql.Tx) error {
+		gone := int64(0)
+		for _, statement := range expiry {
+			r, err := tx.ExecContext(ctx, statement, before)
+			if err != nil {
+				return err
+			}
+			n, err := r.RowsAffected()
+			if err != nil {
+				return err
+			}
+			gone += n
 		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return s.explain(err)
+		if gone == 0 {
+			return errNothing
 		}
-		gone += n
-	}
-	if gone == 0 {
-		return nil // A change that changes nothing is none.
-	}
-	for _, statement := range append(sweep[:len(sweep):len(sweep)], countChange) {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return s.explain(err)
+		for _, statement := range sweep {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
 		}
-	}
-	if err := tx.Commit(); err != nil {
-		return s.explain(err)
-	}
-	s.Version()
-	return nil
+		return nil
+	})
 }
