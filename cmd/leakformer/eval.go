@@ -125,7 +125,7 @@ func (e *evaluation) models() (entrants []eval.Entrant, done func(), err error) 
 			return nil, nil, err
 		}
 		if fs.known {
-			e.known = fs.histories()
+			e.known, e.programs = fs.histories(), fs.programs()
 		}
 		return []eval.Entrant{fs.entrant()}, fs.Close, nil
 	}

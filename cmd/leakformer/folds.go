@@ -47,6 +47,17 @@ func (fs folds) histories() (all []*tokenize.History) {
 	return all
 }
 
+// programs are those that one of the models may judge as known ones.
+func (fs folds) programs() map[string]bool {
+	known := map[string]bool{}
+	for _, m := range fs.models {
+		for _, d := range m.checkpoint.Manifest.Data {
+			known[d.Program] = fs.of(d.Program) != nil
+		}
+	}
+	return known
+}
+
 func (fs folds) entrant() eval.Entrant {
 	return eval.Entrant{Name: fmt.Sprintf("leakformer, %d folds", len(fs.models)), Scorer: fs, Probabilities: true,
 		Thresholds: func(s *tokenize.Scene) float64 {

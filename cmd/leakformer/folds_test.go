@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"flag"
 	"strings"
 	"testing"
 
+	"github.com/urfave/cli/v2"
+
+	"leakformer/eval"
 	"leakformer/ingest"
 	"leakformer/model"
 	"leakformer/tokenize"
@@ -49,6 +53,17 @@ func TestFoldsKnown(t *testing.T) {
 	}
 	if hs := fs.histories(); len(hs) != 2 || hs[0].Program != "a" || hs[1].Program != "b" {
 		t.Errorf("clean runs %v", hs)
+	}
+	if known := fs.programs(); len(known) != 2 || !known["a"] || !known["b"] {
+		t.Errorf("programs %v", known)
+	}
+	// As with one model, they are known whatever is named for reference.
+	set := flag.NewFlagSet("", 0)
+	set.Bool("known", true, "")
+	e := &evaluation{c: cli.NewContext(nil, set, nil), references: []*tokenize.History{{Program: "a"}}, programs: fs.programs()}
+	s := &eval.Sample{Scene: &tokenize.Scene{Run: &tokenize.Run{Program: "a", Class: ingest.Events}}}
+	if e.place(s, "a"); s.Setting != knownProgram {
+		t.Errorf("a known program is judged %s", s.Setting)
 	}
 	_, _, err := fs.Score(context.Background(), []*tokenize.View{{Scene: &tokenize.Scene{Run: &tokenize.Run{Program: "c"}}}})
 	if err == nil || !strings.Contains(err.Error(), "clean runs of c alone") {
