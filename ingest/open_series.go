@@ -53,6 +53,11 @@ func GroupSeries(names []string) [][]string {
 	return groups
 }
 
+// EscapeGlob is a pattern (path.Match) that fits the path and nothing else.
+func EscapeGlob(path string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
+}
+
 // isDumpKind reports whether s is what jemalloc calls the reason of a dump: by
 // interval, by hand, at a new maximum, or at the end.
 func isDumpKind(s string) bool {

@@ -206,7 +206,7 @@ func expand(paths []string) ([]logFile, error) {
 		}
 		pattern := p
 		if err == nil {
-			pattern = filepath.Join(escapeGlob(p), "[^.]*")
+			pattern = filepath.Join(ingest.EscapeGlob(p), "[^.]*")
 		}
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 && pattern == p {
@@ -220,11 +220,6 @@ func expand(paths []string) ([]logFile, error) {
 		}
 	}
 	return files, nil
-}
-
-// escapeGlob is a pattern that fits the path and nothing else.
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
 }
 
 // passOver reports whether an error about a file says only that it is no log, and

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"leakformer/ingest"
 )
 
 func (sh *shell) reset() *cli.Command {
@@ -32,7 +34,7 @@ func (sh *shell) resetAction(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if files, err = filepath.Glob(filepath.Join(escapeGlob(dir), "*.json")); err != nil {
+		if files, err = filepath.Glob(filepath.Join(ingest.EscapeGlob(dir), "*.json")); err != nil {
 			return err
 		}
 	}

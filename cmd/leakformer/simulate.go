@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"github.com/urfave/cli/v2"
+
+	"leakformer/ingest"
 )
 
 func (sh *shell) simulate() *cli.Command {
@@ -112,7 +114,7 @@ type simulationFile struct {
 }
 
 func simulationLogs(dir string) (logs []simulationFile) {
-	found, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*.log"))
+	found, _ := filepath.Glob(filepath.Join(ingest.EscapeGlob(dir), "*.log"))
 	for _, path := range found {
 		pid, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(path), ".log"))
 		if err == nil && pid > 0 {
@@ -143,10 +145,7 @@ func (l *leaker) run(ctx context.Context, count int, interval time.Duration, cle
 		if err := l.log.Flush(); err != nil {
 			return err
 		}
-		select {
-		case <-time.After(interval):
-		case <-ctx.Done():
-		}
+		sleep(ctx, interval)
 	}
 	if cleanup {
 		for _, b := range l.kept {

@@ -29,7 +29,7 @@ var ErrNoNews = errors.New("nothing new")
 func Snapshots(pattern string) (*Probe, error) {
 	d := &dumps{pattern: pattern, seen: map[string]stamp{}}
 	if st, err := os.Stat(pattern); err == nil && st.IsDir() {
-		d.pattern = filepath.Join(strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(pattern), "[^.]*")
+		d.pattern = filepath.Join(ingest.EscapeGlob(pattern), "[^.]*")
 	}
 	if _, err := d.files(); err != nil {
 		return nil, fmt.Errorf("%s: %w", pattern, err)
