@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"leakformer/ingest/atomicfile"
 )
 
 // A table is what was measured in one run.
@@ -53,7 +55,12 @@ func (t table) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+	return whole(path, append(text, '\n'))
+}
+
+// whole writes a file in the place of the one that is there.
+func whole(path string, content []byte) error {
+	return atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(content); return err })
 }
 
 func load(path string) (t table, err error) {
@@ -99,7 +106,7 @@ func (t table) insert(path string) error {
 		return err
 	}
 	b.WriteString(end + after)
-	return os.WriteFile(path, b.Bytes(), 0o644)
+	return whole(path, b.Bytes())
 }
 
 // write writes the table as Markdown.
