@@ -121,6 +121,9 @@ func adapt(commands []*cli.Command, wrong cli.OnUsageErrorFunc, verbose func(*cl
 	}
 }
 
+// troubles is for what goes wrong while a command goes on, whether or not it is verbose.
+func (sh *shell) troubles() *slog.Logger { return slog.New(slog.NewTextHandler(sh.stderr, nil)) }
+
 func (sh *shell) verbose(c *cli.Context) error {
 	if c.Bool("verbose") {
 		sh.log = slog.New(slog.NewTextHandler(sh.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -227,7 +226,7 @@ func (sh *shell) monitorConfig(c *cli.Context) (cfg *monitor.Config, done func()
 		Limits: monitor.Limits{Critical: sizeOf(c, "critical"), Shallow: sizeOf(c, "critical-shallow"), Warning: sizeOf(c, "warning")},
 		Window: c.Duration("link-window"),
 		State:  state,
-		Log:    slog.New(slog.NewTextHandler(sh.stderr, nil)),
+		Log:    sh.troubles(),
 	}
 	for _, text := range c.StringSlice("silence") {
 		silence, err := monitor.ParseSilence(text, time.Now())

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -34,7 +33,7 @@ func (sh *shell) openStore(c *cli.Context) (opened dashboard.Store, done func() 
 	if c.String("store") == "" {
 		return &dashboard.Memory{}, func() error { return nil }, nil
 	}
-	s, err := store.Open(c.Context, store.Config{Path: c.String("store"), Retention: c.Duration("retention"), Log: slog.New(slog.NewTextHandler(sh.stderr, nil))})
+	s, err := store.Open(c.Context, store.Config{Path: c.String("store"), Retention: c.Duration("retention"), Log: sh.troubles()})
 	if err != nil {
 		return nil, nil, fmt.Errorf("--store: %w", err)
 	}
