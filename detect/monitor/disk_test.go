@@ -12,23 +12,9 @@ import (
 	"syscall"
 	"testing"
 
+	"leakformer/detect/detecttest"
 	"leakformer/ingest"
 )
-
-// smallDisk is a folder on a disk of 64 kB.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("a small disk takes root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
 
 // fill writes until nothing more goes.
 func fill(t *testing.T, dir string) (empty func()) {
@@ -51,7 +37,7 @@ func fill(t *testing.T, dir string) (empty func()) {
 // A copy that the disk does not take is left out as a whole, and the next one that it
 // takes follows the last.
 func TestKeeperFullDisk(t *testing.T) {
-	dir := smallDisk(t)
+	dir := detecttest.SmallDisk(t, "64k")
 	k := &Keeper{Dir: dir}
 	p := &Probe{Source: Source{Name: "pid 5"}, Mark: procTime}
 	single := &Probe{Source: Source{Name: "heap"}}
@@ -101,7 +87,7 @@ func TestKeeperFullDisk(t *testing.T) {
 // A state that cannot be written is written later: nothing is told twice or lost, and
 // the monitor that is started on the full disk knows what it knew before.
 func TestStateFullDisk(t *testing.T) {
-	dir := smallDisk(t)
+	dir := detecttest.SmallDisk(t, "64k")
 	state := filepath.Join(dir, "state.json")
 	sink := &recorder{name: "log", fail: errors.New("down")}
 	var said bytes.Buffer

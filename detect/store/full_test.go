@@ -7,29 +7,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"leakformer/detect/dashboard"
+	"leakformer/detect/detecttest"
 	"leakformer/detect/store/storetest"
 )
-
-// small is a folder on a disk of 2 MB.
-func small(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
-		t.Skip("only root can make a small disk: ", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return dir
-}
 
 // A full disk is told as one; what was written before is there, what was not is not in
 // part, and all goes on when there is room.
 func TestFullDisk(t *testing.T) {
 	ctx := context.Background()
-	dir := small(t)
+	dir := detecttest.SmallDisk(t, "2m")
 	path, ballast := filepath.Join(dir, "a.db"), filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o644); err != nil {
 		t.Fatal(err)
@@ -85,7 +74,7 @@ func TestFullDisk(t *testing.T) {
 
 // A disk with no room for a store at all leaves nothing behind that is none.
 func TestFullFromTheBeginning(t *testing.T) {
-	dir := small(t)
+	dir := detecttest.SmallDisk(t, "2m")
 	path, ballast := filepath.Join(dir, "a.db"), filepath.Join(dir, "ballast")
 	f, err := os.Create(ballast)
 	if err != nil {
