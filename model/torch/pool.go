@@ -1,16 +1,5 @@
 package torch
 
-// #include <malloc.h>
-// static void keep_memory(void) {
-// #ifdef __GLIBC__
-//   mallopt(M_ARENA_MAX, 1);
-//   mallopt(M_TOP_PAD, 16 << 20);
-//   mallopt(M_MMAP_THRESHOLD, 32 << 20); // the most that it takes
-//   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-// #endif
-// }
-import "C"
-
 import (
 	"runtime"
 	"sync"
@@ -27,13 +16,6 @@ type pool struct {
 	tasks  chan func()
 	done   sync.WaitGroup
 }
-
-// keepMemory makes the C allocator keep what is freed for the next tensors,
-// which are of the same sizes. Left alone it gives large blocks back to the system,
-// which clears them for us again: a fifth of the time of a step. It does so whatever
-// it is told with memory of threads other than the first, which it also gets from the
-// system page by page, 9,000 times while libtorch is loaded: all share the first's.
-var keepMemory = sync.OnceFunc(func() { C.keep_memory() })
 
 // newPool starts threads; libtorch must be loaded.
 func newPool(workers, device int) *pool {

@@ -301,8 +301,9 @@ type answer struct {
 
 func (m *measurer) side(name string, args ...string) (*side, error) {
 	cmd := exec.CommandContext(m.ctx, name, args...)
-	// What we tell glibc's allocator helps the other side as well: see model/torch/pool.go.
-	cmd.Env = append(os.Environ(), "MALLOC_ARENA_MAX=1", "MALLOC_TOP_PAD_=16777216", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=1073741824")
+	// What we tell glibc's allocator helps the other side as well: see model/torch/memory.go.
+	cmd.Env = append(os.Environ(), "MALLOC_ARENA_MAX=1", "MALLOC_TOP_PAD_=16777216", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TRIM_THRESHOLD_=1073741824",
+		"GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
 	if k := torch.Kernels(); k != "" { // those that OpenBLAS computes with here
 		cmd.Env = append(cmd.Env, "OPENBLAS_CORETYPE="+k)
 	}
