@@ -60,29 +60,42 @@ func (f *Follower) Replaced() bool { return f.replaced }
 // five seconds after it began (more precisely 5 and 25 times Poll). Name the format
 // instead where a log begins slower than that.
 func (f *Follower) Detect() (string, error) {
-	begun, rests := time.Now(), time.Now()
+	opened := time.Now()
+	begun, changed := opened, opened
 	size := int64(-1)
 	for {
 		if st, err := os.Stat(f.path); err == nil && st.Size() != size {
+			changed = time.Now()
+			if size < 0 && st.ModTime().Before(changed) {
+				changed = st.ModTime() // it has rested before
+			}
 			if size <= 0 {
 				begun = time.Now()
 			}
-			size, rests = st.Size(), time.Now()
+			size = st.Size()
 		}
-		resting, interrupted := time.Since(rests), !f.pause(f.poll())
-		if !interrupted && size < peekSize && resting < 5*f.poll() && time.Since(begun) < 25*f.poll() {
-			continue
+		resting, interrupted := time.Since(changed), f.ctx.Err() != nil
+		enough := interrupted || size >= peekSize || resting >= 5*f.poll() || time.Since(begun) >= 25*f.poll()
+		format, err := detect(f.path)
+		if err == nil && (enough || format == formats[0].Name) { // what is asked first has the last word
+			return format, nil
 		}
-		src, err := Open(f.path, Options{})
-		if err == nil {
-			return src.Report().Format, src.Close()
-		}
-		format, ok := errors.AsType[*FormatError](err)
-		hopeless := ok && format.refused || size >= 4*peekSize
-		if hopeless || interrupted || f.Idle > 0 && resting >= f.Idle {
+		refused, ok := errors.AsType[*FormatError](err)
+		hopeless := ok && refused.refused || size >= 4*peekSize
+		if enough && err != nil && (hopeless || interrupted || f.Idle > 0 && min(resting, time.Since(opened)) >= f.Idle) {
 			return "", err
 		}
+		f.pause(f.poll())
 	}
+}
+
+// detect returns the name of the format of what is in a file now.
+func detect(path string) (string, error) {
+	src, err := Open(path, Options{})
+	if err != nil {
+		return "", err
+	}
+	return src.Report().Format, src.Close()
 }
 
 // Close releases the file.

@@ -242,3 +242,20 @@ func TestFollowDetect(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A log that has rested before it is followed is not waited for.
+func TestFollowDetectAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte(smallTrace(9)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := follow(t, t.Context(), path)
+	f.Poll = time.Hour
+	before := time.Now().Add(-6 * time.Hour)
+	if err := os.Chtimes(path, before, before); err != nil {
+		t.Fatal(err)
+	}
+	if format, err := f.Detect(); format != "trace-malloc" || err != nil {
+		t.Errorf("%q, %v", format, err)
+	}
+}

@@ -23,7 +23,7 @@ func (sh *shell) score() *cli.Command {
 			"process in it is judged by itself. Exits with status 3 if leaks were found. Logs of clean runs of the same program, named\n" +
 			"with --reference, make the findings better unless the model was trained on such.",
 		Flags: append(append(followFlags(),
-			&cli.DurationFlag{Name: "every", Value: 10 * time.Second, Usage: "with --follow, look for new leaks when this `TIME` has passed"},
+			&cli.DurationFlag{Name: "every", Value: 10 * time.Second, Usage: "with --follow, look for new leaks when this `TIME` has passed, and sooner at first"},
 			findingsFlag(), allFlag(),
 			&cli.StringFlag{Name: "picture", Usage: "`FILE` for a picture of the first findings' outstanding blocks over the run, SVG"},
 		), scoringFlags()...),

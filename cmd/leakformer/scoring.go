@@ -254,12 +254,20 @@ func (s *scoring) follow(path string) error {
 		loader := tokenize.NewLoader(src)
 		told := told{}
 		var failed error
-		var judged time.Time // never: what is there already is looked at once
+		var begun, judged time.Time
 		f.Quiet = func() {
-			if time.Since(judged) < s.c.Duration("every") || failed != nil {
+			// A young log is looked at each time that it is twice as old.
+			if failed != nil || time.Since(judged) < min(s.c.Duration("every"), judged.Sub(begun)) {
 				return
 			}
-			for _, run := range loader.Runs() {
+			runs := loader.Runs()
+			if len(runs) == 1 && len(runs[0].Blocks) == 0 {
+				return // it has not begun
+			}
+			if begun.IsZero() {
+				begun = time.Now()
+			}
+			for _, run := range runs {
 				failed = errors.Join(failed, s.glance(ctx, run, told))
 			}
 			judged = time.Now()
