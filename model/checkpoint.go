@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"sort"
@@ -16,8 +17,9 @@ import (
 	"leakformer/tokenize"
 )
 
-// checkpointVersion goes up when an old program could not read a new checkpoint.
-const checkpointVersion = 1
+// checkpointVersion goes up when an old program could not read a new checkpoint, or
+// would read less than is in it: 1 had no trees.
+const checkpointVersion = 2
 
 // Manifest tells what a checkpoint is and what made it.
 type Manifest struct {
@@ -27,21 +29,9 @@ type Manifest struct {
 	// Architecture and VocabHash decide whether weights and sequences fit.
 	Architecture Config `json:"architecture"`
 	VocabHash    string `json:"vocabulary"`
-	// Calibration and Threshold turn logits of sites into verdicts, where clean runs
-	// are known; BlockCalibration is for single blocks. All were fitted on runs held
-	// out from training.
-	Calibration      Calibration `json:"calibration"`
+	Judgings
+	// BlockCalibration is for single blocks.
 	BlockCalibration Calibration `json:"block_calibration"`
-	Threshold        float64     `json:"threshold"`
-	// Report is for sites of reports, which list suspects only, Series for those of
-	// snapshots, Blind for event logs with no clean run to compare with, BlindSeries
-	// for snapshots with none, and Ended for event logs that show a run after its
-	// teardown.
-	Report      Judging `json:"report"`
-	Series      Judging `json:"series"`
-	Blind       Judging `json:"blind"`
-	BlindSeries Judging `json:"blind_series,omitzero"`
-	Ended       Judging `json:"ended"`
 	// Seed, Steps, Threads and Optimiser repeat the training.
 	Seed      uint64 `json:"seed"`
 	Steps     int    `json:"steps"`
@@ -61,27 +51,44 @@ type Manifest struct {
 	Validation json.RawMessage `json:"validation,omitempty"`
 }
 
-// Judging turns the logits of sites into verdicts.
+// Judging turns the logits of sites into verdicts: into probabilities, and those from
+// the threshold on into leaks.
 type Judging struct {
 	Calibration Calibration `json:"calibration"`
 	Threshold   float64     `json:"threshold"`
 }
 
-// Judging is the one for a kind of log, and for what it is compared with.
-func (m *Manifest) Judging(s *tokenize.Scene) Judging {
+// Judgings are those for all kinds of logs. They were fitted on runs held out from
+// training.
+type Judgings struct {
+	// Judging is for event logs of programs of which clean runs are known.
+	Judging
+	// Report is for sites of reports, which list suspects only, Series for those of
+	// snapshots, Blind for event logs with no clean run to compare with, BlindSeries
+	// for snapshots with none, and Ended for event logs that show a run after its
+	// teardown.
+	Report      Judging `json:"report"`
+	Series      Judging `json:"series"`
+	Blind       Judging `json:"blind"`
+	BlindSeries Judging `json:"blind_series,omitzero"`
+	Ended       Judging `json:"ended"`
+}
+
+// Of is the judging for a kind of log, and for what it is compared with.
+func (j *Judgings) Of(s *tokenize.Scene) Judging {
 	switch {
-	case s.IsSeries() && s.Reference.Runs() == 0 && m.BlindSeries != Judging{}:
-		return m.BlindSeries // older checkpoints have none
+	case s.IsSeries() && s.Reference.Runs() == 0 && j.BlindSeries != Judging{}:
+		return j.BlindSeries // older checkpoints have none
 	case s.IsSeries():
-		return m.Series
+		return j.Series
 	case s.IsReport():
-		return m.Report
+		return j.Report
 	case s.Reference.Runs() == 0:
-		return m.Blind
+		return j.Blind
 	case s.Ended():
-		return m.Ended
+		return j.Ended
 	}
-	return Judging{m.Calibration, m.Threshold}
+	return j.Judging
 }
 
 // Datum is one log of the training data.
@@ -110,12 +117,14 @@ func (c Calibration) Probability(logit float64) float64 {
 	return 1 / (1 + math.Exp(-c.LogOdds(logit)))
 }
 
-// Checkpoint is a trained model: a zip file of a manifest in JSON, the weights,
-// and the histories of the clean runs that it learned from, with which it compares
-// new runs of the same programs.
+// Checkpoint is a trained model: a zip file of a manifest in JSON, the weights of the
+// network, the trees that judge sites beside it, and the histories of the clean runs
+// that it learned from, with which it compares new runs of the same programs.
 type Checkpoint struct {
-	Manifest  Manifest
-	Weights   []byte
+	Manifest Manifest
+	Weights  []byte
+	// Trees are nil where the network judges alone.
+	Trees     *Trees
 	Histories []*tokenize.History
 }
 
@@ -123,6 +132,7 @@ type Checkpoint struct {
 const (
 	manifestName  = "manifest.json"
 	weightsName   = "weights.safetensors"
+	treesName     = "trees.gob"
 	historiesName = "histories.gob"
 )
 
@@ -151,23 +161,9 @@ func Decode(name string, data []byte) (*Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: not a leakformer model (%w)", name, err)
 	}
+	a := archive{name, z}
 	c := &Checkpoint{}
-	member := func(member string) ([]byte, error) {
-		f, err := z.Open(member)
-		if err != nil {
-			return nil, fmt.Errorf("%s: not a leakformer model: no %s in it", name, member)
-		}
-		defer f.Close()
-		b, err := io.ReadAll(io.LimitReader(f, maxMember+1))
-		if err == nil && len(b) > maxMember {
-			err = errors.New("too large")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", name, member, err)
-		}
-		return b, nil
-	}
-	text, err := member(manifestName)
+	text, err := a.member(manifestName)
 	if err != nil {
 		return nil, err
 	}
@@ -177,10 +173,13 @@ func Decode(name string, data []byte) (*Checkpoint, error) {
 	if err := c.Manifest.fits(name); err != nil {
 		return nil, err
 	}
-	if c.Weights, err = member(weightsName); err != nil {
+	if c.Weights, err = a.member(weightsName); err != nil {
 		return nil, err
 	}
-	packed, err := member(historiesName)
+	if c.Trees, err = a.trees(); err != nil {
+		return nil, err
+	}
+	packed, err := a.member(historiesName)
 	if err != nil {
 		return nil, err
 	}
@@ -190,11 +189,52 @@ func Decode(name string, data []byte) (*Checkpoint, error) {
 	return c, nil
 }
 
+// archive is a checkpoint's file, with its name for messages.
+type archive struct {
+	name string
+	zip  *zip.Reader
+}
+
+func (a archive) member(name string) ([]byte, error) {
+	f, err := a.zip.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: not a leakformer model: no %s in it", a.name, name)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxMember+1))
+	if err == nil && len(b) > maxMember {
+		err = errors.New("too large")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", a.name, name, err)
+	}
+	return b, nil
+}
+
+// trees are nil where the checkpoint has none.
+func (a archive) trees() (*Trees, error) {
+	if _, err := fs.Stat(a.zip, treesName); err != nil {
+		return nil, nil
+	}
+	packed, err := a.member(treesName)
+	if err != nil {
+		return nil, err
+	}
+	t, err := unpackTrees(packed)
+	if errors.Is(err, errOtherFeatures) {
+		return nil, &MismatchError{a.name, err.Error()}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", a.name, treesName, err)
+	}
+	return t, nil
+}
+
 // fits checks that sequences of this program mean to the model what they meant in
 // training.
 func (m *Manifest) fits(file string) error {
 	switch {
-	case m.Version != checkpointVersion:
+	case m.Version < 1 || m.Version > checkpointVersion:
 		return &MismatchError{file, fmt.Sprintf("checkpoint version %d, this program has %d", m.Version, checkpointVersion)}
 	case m.VocabHash != tokenize.VocabHash:
 		return &MismatchError{file, fmt.Sprintf("trained for vocabulary %s, this program has %s", m.VocabHash, tokenize.VocabHash)}
@@ -220,11 +260,7 @@ func (c *Checkpoint) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	histories, err := packHistories(c.Histories)
-	if err != nil {
-		return nil, err
-	}
-	return zipped(text, c.Weights, histories)
+	return c.zipped(text)
 }
 
 func manifestText(m *Manifest) ([]byte, error) {
@@ -232,13 +268,27 @@ func manifestText(m *Manifest) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-func zipped(manifest, weights, histories []byte) ([]byte, error) {
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	for _, m := range []struct {
+// zipped packs the checkpoint with its manifest as text.
+func (c *Checkpoint) zipped(manifest []byte) ([]byte, error) {
+	histories, err := packHistories(c.Histories)
+	if err != nil {
+		return nil, err
+	}
+	type member struct {
 		name string
 		data []byte
-	}{{manifestName, manifest}, {weightsName, weights}, {historiesName, histories}} {
+	}
+	members := []member{{manifestName, manifest}, {weightsName, c.Weights}, {historiesName, histories}}
+	if c.Trees != nil {
+		trees, err := c.Trees.Encode()
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, member{treesName, trees})
+	}
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, m := range members {
 		w, err := z.Create(m.name)
 		if err != nil {
 			return nil, err

@@ -22,7 +22,7 @@ func checkpoint() *Checkpoint {
 		Manifest: Manifest{
 			Made:         "test",
 			Architecture: Config{Vocab: tokenize.VocabSize, Fields: tokenize.Fields, Dim: 8, Heads: 2, Layers: 1, FeedForward: 16, MaxLen: tokenize.MaxLen},
-			Calibration:  Calibration{A: 1.5, B: -2}, Threshold: 0.4, Seed: 7,
+			Judgings:     Judgings{Judging: Judging{Calibration{A: 1.5, B: -2}, 0.4}}, Seed: 7,
 			Data: []Datum{{Log: "a.zst", Program: "a", Events: 100}},
 		},
 		Weights: []byte("weights"),
@@ -45,6 +45,14 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	if !reflect.DeepEqual(got, c) {
 		t.Errorf("read\n%+v\nwrote\n%+v", got, c)
 	}
+	c.Trees = grown(t)
+	if err := c.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = Read(path); err != nil || !reflect.DeepEqual(got.Trees.trees, c.Trees.trees) {
+		t.Errorf("trees %+v, wrote %+v (%v)", got.Trees, c.Trees, err)
+	}
+	c.Trees = nil
 	first, _ := c.Encode()
 	for range 5 {
 		if again, _ := checkpoint().Encode(); !bytes.Equal(first, again) {
@@ -97,11 +105,7 @@ func rezip(t *testing.T, c *Checkpoint) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	histories, err := packHistories(c.Histories)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := zipped(text, c.Weights, histories)
+	data, err := c.zipped(text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,10 @@ import (
 	"leakformer/tokenize"
 )
 
-// FeatureNames says what [Features] are, in their order. Counts and ages are
+// measures says what [measure] gives, in its order. Counts and ages are
 // logarithms (base 2, of one more); ages are in events, "share of the run" is of
 // the events before the cut; "ratio" is the logarithm of one; -1 is not known.
-var FeatureNames = []string{
+var measures = []string{
 	"allocated", "outstanding", "outstanding bytes", "share freed", "outstanding, share of the most ever",
 	"oldest age", "median age", "newest age", "oldest age, share of the run", "median age, share of the run", "newest age, share of the run",
 	"longest life of a freed block", "median life of the freed", "oldest age to longest life, ratio", "median age to longest life, ratio",
@@ -24,10 +24,10 @@ var FeatureNames = []string{
 	"loss as reported", "scans",
 }
 
-// Features measures a site by hand-made figures, see [FeatureNames].
-func Features(v *tokenize.View) []float64 {
+// measure takes hand-made figures of a site.
+func measure(v *tokenize.View) []float64 {
 	b := newBlocks(v)
-	x := make([]float64, 0, len(FeatureNames))
+	x := make([]float64, 0, len(measures))
 	x = append(x, b.counts()...)
 	x = append(x, b.lifetimes()...)
 	x = append(x, b.course()...)

@@ -6,48 +6,65 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"leakformer/tokenize"
 )
 
-// Trees judges sites by [Features] with gradient-boosted decision trees (Friedman
-// 2001) of logistic loss: what a network has to be better than. It is a
-// detect.Scorer that says nothing about single blocks.
+// Trees judges sites by their [Features] with gradient-boosted decision trees
+// (Friedman 2001) of logistic loss: beside a network, whose mistakes are others, and
+// alone, as what a network has to be better than. It is a detect.Scorer that says
+// nothing about single blocks.
 type Trees struct {
-	// Calibration turns the sum of the trees into a probability.
-	Calibration Calibration
+	// Judgings are for trees that judge alone.
+	Judgings Judgings
 
-	prior float64
-	trees [][]treeNode
+	prior    float64
+	trees    [][]treeNode
+	features Features
 }
 
 // treeNode is a leaf, with left 0, or sends a site left if its feature is at most
 // the limit.
 type treeNode struct {
-	feature     int
-	limit       float64
-	left, right int
-	value       float64
+	Feature     int
+	Limit       float64
+	Left, Right int
+	Value       float64
 }
 
 // TreesConfig says how trees are grown. The zero value works.
 type TreesConfig struct {
-	Trees int     // number of trees; 0: 200
+	Trees int     // number of trees; 0: 400
 	Depth int     // of each, in splits; 0: 5
-	Rate  float64 // share of each tree's correction that is taken; 0: 0.1
+	Rate  float64 // share of each tree's correction that is taken; 0: 0.05
 	// Pull draws leaves towards 0, as if they held so much more second
-	// derivative of the loss; 0: 1.
+	// derivative of the loss; 0: 30.
 	Pull float64
 	// MinLeaf is the least second derivative that a leaf holds, which is at most
-	// a quarter of the weight of its sites; 0: 0.5.
+	// a quarter of the weight of its sites; 0: 10.
 	MinLeaf float64
+	// Rows is the share of the sites that each tree is grown on (Friedman 2002), and
+	// Columns the share of the features, both more than 0 and at most 1; 0: 0.3.
+	Rows, Columns float64
+	// Seed of what each tree is grown on.
+	Seed uint64
 }
 
 func (c TreesConfig) withDefaults() TreesConfig {
-	c.Trees, c.Depth, c.Rate = cmp.Or(c.Trees, 200), cmp.Or(c.Depth, 5), cmp.Or(c.Rate, 0.1)
-	c.Pull, c.MinLeaf = cmp.Or(c.Pull, 1), cmp.Or(c.MinLeaf, 0.5)
+	c.Trees, c.Depth, c.Rate = cmp.Or(c.Trees, 400), cmp.Or(c.Depth, 5), cmp.Or(c.Rate, 0.05)
+	c.Pull, c.MinLeaf = cmp.Or(c.Pull, 30), cmp.Or(c.MinLeaf, 10)
+	c.Rows, c.Columns = cmp.Or(c.Rows, 0.3), cmp.Or(c.Columns, 0.3)
 	return c
+}
+
+func (c TreesConfig) validate() error {
+	share := func(x float64) bool { return x > 0 && x <= 1 }
+	if c.Trees < 0 || c.Depth < 0 || !(c.Rate > 0) || c.Pull < 0 || c.MinLeaf < 0 || !share(c.Rows) || !share(c.Columns) {
+		return fmt.Errorf("%+v: nothing in a configuration of trees may be negative, and no share more than 1", c)
+	}
+	return nil
 }
 
 // TreeExample is one site to learn from.
@@ -61,8 +78,8 @@ type TreeExample struct {
 // the same trees.
 func FitTrees(ctx context.Context, examples []TreeExample, cfg TreesConfig) (*Trees, error) {
 	cfg = cfg.withDefaults()
-	if cfg.Trees < 0 || cfg.Depth < 0 || !(cfg.Rate > 0) || cfg.Pull < 0 || cfg.MinLeaf < 0 {
-		return nil, fmt.Errorf("%+v: nothing in a configuration of trees may be negative", cfg)
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
 	leaks, all := 0.0, 0.0
 	for i, e := range examples {
@@ -77,7 +94,7 @@ func FitTrees(ctx context.Context, examples []TreeExample, cfg TreesConfig) (*Tr
 	if leaks == 0 || leaks == all {
 		return nil, errors.New("trees need sites that leak and sites that do not to learn from")
 	}
-	t := &Trees{Calibration: Calibration{A: 1}, prior: math.Log(leaks / (all - leaks))}
+	t := &Trees{prior: math.Log(leaks / (all - leaks))}
 	g := newGrower(examples, cfg, t.prior)
 	for range cfg.Trees {
 		if err := ctx.Err(); err != nil {
@@ -88,28 +105,36 @@ func FitTrees(ctx context.Context, examples []TreeExample, cfg TreesConfig) (*Tr
 	return t, nil
 }
 
-// Logit is the trees' answer for a site's features, before calibration.
-func (t *Trees) Logit(features []float64) float64 {
+// Logit is the trees' answer for a site, before calibration. It is for one goroutine
+// at a time.
+func (t *Trees) Logit(v *tokenize.View) float64 { return t.sum(t.features.Of(v)) }
+
+func (t *Trees) sum(features []float64) float64 {
 	z := t.prior
 	for _, nodes := range t.trees {
-		n := &nodes[0]
-		for n.left > 0 {
-			if features[n.feature] <= n.limit {
-				n = &nodes[n.left]
-			} else {
-				n = &nodes[n.right]
-			}
-		}
-		z += n.value
+		z += leaf(nodes, features)
 	}
 	return z
+}
+
+// leaf is the value of the leaf of a tree that a site falls into.
+func leaf(nodes []treeNode, features []float64) float64 {
+	n := &nodes[0]
+	for n.Left > 0 {
+		if features[n.Feature] <= n.Limit {
+			n = &nodes[n.Left]
+		} else {
+			n = &nodes[n.Right]
+		}
+	}
+	return n.Value
 }
 
 // Score implements detect.Scorer.
 func (t *Trees) Score(_ context.Context, views []*tokenize.View) (sites []float64, blocks [][]float64, err error) {
 	sites = make([]float64, len(views))
 	for i, v := range views {
-		sites[i] = t.Calibration.Probability(t.Logit(Features(v)))
+		sites[i] = t.Judgings.Of(v.Scene).Calibration.Probability(t.Logit(v))
 	}
 	return sites, nil, nil
 }
@@ -122,6 +147,7 @@ const treeBins = 64
 type grower struct {
 	cfg      TreesConfig
 	examples []TreeExample
+	rng      *rand.Rand
 	// limits are the upper ends of each feature's bins but the last; bins has
 	// the bin by feature and example.
 	limits [][]float64
@@ -129,11 +155,12 @@ type grower struct {
 	// logits so far, and the loss's first and second derivatives there.
 	logits, first, second []float64
 	nodes                 []treeNode
+	columns               []bool // those that the tree may split at
 }
 
 func newGrower(examples []TreeExample, cfg TreesConfig, prior float64) *grower {
 	n := len(examples)
-	g := &grower{cfg: cfg, examples: examples, logits: make([]float64, n), first: make([]float64, n), second: make([]float64, n)}
+	g := &grower{cfg: cfg, examples: examples, rng: rand.New(rand.NewPCG(cfg.Seed, 0)), logits: make([]float64, n), first: make([]float64, n), second: make([]float64, n)}
 	for i := range g.logits {
 		g.logits[i] = prior
 	}
@@ -174,9 +201,16 @@ func binLimits(values []float64) []float64 {
 
 // grow makes a tree that corrects those before it.
 func (g *grower) grow() []treeNode {
-	index := make([]int32, len(g.examples))
+	g.columns = make([]bool, len(g.bins))
+	for f := range g.columns {
+		g.columns[f] = g.rng.Float64() < g.cfg.Columns
+	}
+	var index []int32
 	for i, e := range g.examples {
-		index[i] = int32(i)
+		if g.rng.Float64() >= g.cfg.Rows {
+			continue
+		}
+		index = append(index, int32(i))
 		p := 1 / (1 + math.Exp(-g.logits[i]))
 		y := 0.0
 		if e.Leak {
@@ -186,6 +220,9 @@ func (g *grower) grow() []treeNode {
 	}
 	g.nodes = nil
 	g.node(index, g.cfg.Depth)
+	for i, e := range g.examples {
+		g.logits[i] += leaf(g.nodes, e.Features)
+	}
 	return g.nodes
 }
 
@@ -211,11 +248,7 @@ func (g *grower) node(index []int32, depth int) int {
 		feature, bin = g.split(index, total)
 	}
 	if feature < 0 {
-		value := -g.cfg.Rate * total.first / (total.second + g.cfg.Pull)
-		g.nodes[at].value = value
-		for _, i := range index {
-			g.logits[i] += value
-		}
+		g.nodes[at].Value = -g.cfg.Rate * total.first / (total.second + g.cfg.Pull)
 		return at
 	}
 	var left, right []int32
@@ -226,9 +259,9 @@ func (g *grower) node(index []int32, depth int) int {
 			right = append(right, i)
 		}
 	}
-	n := treeNode{feature: feature, limit: g.limits[feature][bin]}
-	n.left = g.node(left, depth-1)
-	n.right = g.node(right, depth-1)
+	n := treeNode{Feature: feature, Limit: g.limits[feature][bin]}
+	n.Left = g.node(left, depth-1)
+	n.Right = g.node(right, depth-1)
 	g.nodes[at] = n
 	return at
 }
@@ -239,6 +272,9 @@ func (g *grower) split(index []int32, total sums) (feature, bin int) {
 	feature = -1
 	best := total.gain(g.cfg.Pull) + 1e-9
 	for f, bins := range g.bins {
+		if !g.columns[f] {
+			continue
+		}
 		var histogram [treeBins]sums
 		for _, i := range index {
 			h := &histogram[bins[i]]

@@ -41,22 +41,22 @@ func fit(t *testing.T, examples []TreeExample, cfg TreesConfig) *Trees {
 // Trees learn what no single feature tells.
 func TestTreesXOR(t *testing.T) {
 	examples := xor(2000, 1)
-	trees := fit(t, examples, TreesConfig{Trees: 100, Depth: 4})
+	trees := fit(t, examples, TreesConfig{Trees: 100, Depth: 4, Rate: 0.1, Pull: 1, MinLeaf: 0.5, Rows: 1, Columns: 1})
 	for i, e := range examples {
-		if trees.Logit(e.Features) > 0 != e.Leak {
-			t.Errorf("example %d, %v: logit %v, leak is %v", i, e.Features, trees.Logit(e.Features), e.Leak)
+		if trees.sum(e.Features) > 0 != e.Leak {
+			t.Errorf("example %d, %v: logit %v, leak is %v", i, e.Features, trees.sum(e.Features), e.Leak)
 		}
 	}
 	wrong := 0
 	for _, e := range xor(1000, 2) {
-		if trees.Logit(e.Features) > 0 != e.Leak {
+		if trees.sum(e.Features) > 0 != e.Leak {
 			wrong++
 		}
 	}
 	if wrong > 20 {
 		t.Errorf("%d of 1000 other examples are wrong", wrong)
 	}
-	if stumps := fit(t, examples, TreesConfig{Depth: 1, Trees: 20}); math.Abs(stumps.Logit([]float64{0, 0.5, 0.5})) > 1 {
+	if stumps := fit(t, examples, TreesConfig{Depth: 1, Trees: 20}); math.Abs(stumps.sum([]float64{0, 0.5, 0.5})) > 1 {
 		t.Error("sums of single features cannot tell XOR, but seem to")
 	}
 }
@@ -66,6 +66,9 @@ func TestTreesRepeat(t *testing.T) {
 	if !reflect.DeepEqual(a, b) {
 		t.Error("the same examples give other trees")
 	}
+	if c := fit(t, xor(300, 1), TreesConfig{Trees: 10, Seed: 1}); reflect.DeepEqual(a, c) {
+		t.Error("another seed gives the same trees")
+	}
 }
 
 // A first tree's leaves are what the formula says: one split, by hand.
@@ -74,19 +77,19 @@ func TestTreesByHand(t *testing.T) {
 	for i := range 8 {
 		examples = append(examples, TreeExample{[]float64{float64(i)}, i >= 4, 1})
 	}
-	trees := fit(t, examples, TreesConfig{Trees: 1, Depth: 1, Rate: 1, Pull: 1, MinLeaf: 0.1})
+	trees := fit(t, examples, TreesConfig{Trees: 1, Depth: 1, Rate: 1, Pull: 1, MinLeaf: 0.1, Rows: 1, Columns: 1})
 	// Even odds: the prior is 0; each half has first derivatives ∓4·½, second 4·¼.
 	for x, want := range map[float64]float64{0: -1, 3.5: -1, 3.6: 1, 100: 1} {
-		if got := trees.Logit([]float64{x}); math.Abs(got-want) > 1e-12 {
+		if got := trees.sum([]float64{x}); math.Abs(got-want) > 1e-12 {
 			t.Errorf("logit at %v: %v, want %v", x, got, want)
 		}
 	}
 	// A site of weight 3 is as good as three of them.
 	weighted := []TreeExample{{[]float64{0}, false, 3}, {[]float64{1}, true, 1}}
 	listed := []TreeExample{{[]float64{0}, false, 1}, {[]float64{0}, false, 1}, {[]float64{0}, false, 1}, {[]float64{1}, true, 1}}
-	cfg := TreesConfig{Trees: 3, MinLeaf: 0.01}
+	cfg := TreesConfig{Trees: 3, MinLeaf: 0.01, Rows: 1, Columns: 1}
 	for _, x := range []float64{0, 1} {
-		a, b := fit(t, weighted, cfg).Logit([]float64{x}), fit(t, listed, cfg).Logit([]float64{x})
+		a, b := fit(t, weighted, cfg).sum([]float64{x}), fit(t, listed, cfg).sum([]float64{x})
 		if math.Abs(a-b) > 1e-9 {
 			t.Errorf("weight: %v, listed: %v", a, b)
 		}
@@ -108,6 +111,8 @@ func TestTreesErrors(t *testing.T) {
 		"weight":   {examples: append(xor(4, 1), TreeExample{[]float64{0, 0, 0}, true, 0})},
 		"depth":    {ok, TreesConfig{Depth: -1}},
 		"rate":     {ok, TreesConfig{Rate: math.NaN()}},
+		"rows":     {ok, TreesConfig{Rows: 1.5}},
+		"columns":  {ok, TreesConfig{Columns: -0.1}},
 	} {
 		if trees, err := FitTrees(context.Background(), c.examples, c.cfg); err == nil {
 			t.Errorf("%s: no error, but %+v", name, trees)
@@ -133,8 +138,9 @@ func feature(t *testing.T, scene *tokenize.Scene, name string) float64 {
 		t.Fatalf("no feature is called %q", name)
 	}
 	value := math.NaN()
+	var features Features
 	scene.Views(func(v *tokenize.View) bool {
-		x := Features(v)
+		x := features.Of(v)
 		if len(x) != len(FeatureNames) {
 			t.Fatalf("%d features, %d names", len(x), len(FeatureNames))
 		}
@@ -205,8 +211,9 @@ func TestFeatures(t *testing.T) {
 		{with, "allocated to clean runs, ratio", 1},
 		{with, "share freed in clean runs", 1},
 		{with, "size outside that of clean runs", 1},
+		{without, "outstanding, rank in the run", 0.5}, // the only one
 	} {
-		if got := feature(t, c.scene, c.name); math.Abs(got-c.want) > 1e-9 {
+		if got := feature(t, c.scene, c.name); math.Abs(got-c.want) > 1e-6 {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -214,6 +221,32 @@ func TestFeatures(t *testing.T) {
 	r.Outstanding("s<main", 3, 24, 3)
 	if got := feature(t, r.Scene(t), "loss as reported"); got != 3 {
 		t.Errorf("loss as reported: %v", got)
+	}
+}
+
+func TestRank(t *testing.T) {
+	sorted := []float32{1, 2, 2, 3}
+	for value, want := range map[float32]float64{1: 0.125, 2: 0.5, 3: 0.875} {
+		if got := rank(sorted, value); got != want {
+			t.Errorf("rank of %v: %v, want %v", value, got, want)
+		}
+	}
+}
+
+// Features of one scene are not taken for those of the next.
+func TestFeaturesFollowTheScene(t *testing.T) {
+	var f Features
+	outstanding := func(blocks int) float64 {
+		l := detecttest.NewLog("run", "app")
+		for range blocks {
+			l.Alloc("s<main", 8)
+		}
+		return f.Of(l.Scene(t).View(0))[1]
+	}
+	for _, n := range []int{1, 3, 7} {
+		if got, want := outstanding(n), math.Log2(float64(n+1)); math.Abs(got-want) > 1e-6 {
+			t.Errorf("%d outstanding: %v, want %v", n, got, want)
+		}
 	}
 }
 
@@ -231,7 +264,7 @@ func TestFeaturesKnowNoFuture(t *testing.T) {
 		}
 		l.Free(s)
 		run := l.Run(t)
-		return Features((&tokenize.Scene{Run: run, Cut: 101}).View(0))
+		return new(Features).Of((&tokenize.Scene{Run: run, Cut: 101}).View(0))
 	}
 	if a, b := features(0), features(30); !reflect.DeepEqual(a, b) {
 		t.Errorf("features %v, and with another future %v", a, b)

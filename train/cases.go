@@ -1,101 +1,94 @@
 package train
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"math/rand/v2"
 
 	"leakformer/tokenize"
 )
 
-// Case is a site for a model of another kind than [Learner] to learn from or to
-// be judged by.
+// Case is a site for a [Second] to learn from.
 type Case struct {
 	// View is valid until the call returns that it is given to.
 	View *tokenize.View
 	Leak bool
 	// Weight is how many sites it stands for: not all that do not leak are given.
 	Weight float64
-	// Held says that the site is of a run held out, by which the model is to be
-	// calibrated.
-	Held bool
 }
 
-// CasesConfig says which cases are drawn. The zero value works.
-type CasesConfig struct {
-	// Seed of all that is drawn. The runs that are held out with it are those that
-	// [Run] holds out.
-	Seed uint64
-	// Scenes to draw of the runs to learn from; 0: 400.
-	Scenes int
-	// Holdout is the share of the runs held out; 0: 0.15.
-	Holdout float64
+// A Second judges sites beside the [Learner], by other means: its mistakes are
+// others.
+type Second interface {
+	// Learn is given a function that hands it cases, those to learn from only, one
+	// after the other and always the same ones.
+	Learn(ctx context.Context, cases func(f func(Case) error) error) error
+	// Logit that the site leaks; more is more suspicious.
+	Logit(v *tokenize.View) float64
 }
 
-// Cases splits the data as [Run] does, draws scenes as it does, and calls f for
-// their sites: first those to learn from, then those held out. It changes labelled
-// runs: do not use them for anything else.
-func Cases(ctx context.Context, data Data, cfg CasesConfig, f func(Case) error) error {
-	if cfg.Scenes < 0 || !(cfg.Holdout >= 0 && cfg.Holdout <= 0.9) {
-		return errors.New("cases: want scenes, and a share of the runs to hold out of at most 0.9")
-	}
-	sp, err := newSplit(data, cmp.Or(cfg.Holdout, 0.15), cfg.Seed)
+// Joint is the logit of both together, their mean; it is the one to calibrate.
+func Joint(learner, second float64) float64 { return (learner + second) / 2 }
+
+// Alone has a Second learn from the data as beside a [Learner], and fits the judgings
+// for it alone. Of the configuration the seed, the share held out and the mix count.
+func Alone(ctx context.Context, cfg Config, data Data, s Second) (*Result, error) {
+	cfg, err := cfg.withDefaults()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := newSampler(sp.train, Config{Seed: cfg.Seed})
-	rng := generator(cfg.Seed, 3)
-	for range cmp.Or(cfg.Scenes, 400) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		sc := s.samples[rng.IntN(len(s.samples))].scene(rng, s.plants)
-		if rng.IntN(10) == 0 {
-			sc = asReport(rng, sc)
-		}
-		if err := cases(rng, sc, perScene, false, f); err != nil {
-			return err
-		}
+	cfg.Second = s
+	sp, err := newSplit(data, cfg.Holdout, cfg.Seed)
+	if err != nil {
+		return nil, err
 	}
-	return examine(sp.valid, cfg.Seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return cases(rng, sc, examSites, true, f)
-	})
+	exam, err := prepare(ctx, cfg, sp)
+	if err != nil {
+		return nil, err
+	}
+	return conclude(cfg, sp, exam, nil)
 }
 
-// cases gives the sites of a scene: all that leak, and up to n that do not.
-func cases(rng *rand.Rand, sc *tokenize.Scene, n int, held bool, f func(Case) error) error {
-	leaky, clean := outstanding(rng, sc)
-	for _, site := range leaky {
-		if err := f(Case{sc.View(site), true, 1, held}); err != nil {
+// casesScenes is how many scenes a Second learns from.
+const casesScenes = 800
+
+// toLearn gives the cases of n scenes that the sampler might draw, each a second time
+// without the clean runs.
+func toLearn(ctx context.Context, s *sampler, n int, f func(Case) error) error {
+	rng := generator(s.cfg.Seed, 3)
+	for range n {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-	}
-	some := clean[:min(len(clean), n)]
-	for _, site := range some {
-		if err := f(Case{sc.View(site), false, float64(len(clean)) / float64(len(some)), held}); err != nil {
+		one := s.samples[rng.IntN(len(s.samples))]
+		sc := s.cfg.Mix.show(rng, one, one.scene(rng, s.plants))
+		if err := cases(rng, sc, perScene, f); err != nil {
+			return err
+		}
+		if sc.Reference.Runs() == 0 {
+			continue
+		}
+		blind := *sc
+		blind.Reference = nil
+		if err := cases(rng, &blind, perScene, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Calibrate fits what turns logits into probabilities, and chooses the threshold
-// for these, as [Run] does for a network: on held out sites, which stand for so
-// many of their kind as their weight says.
-func Calibrate(logits []float64, leak []bool, weights []float64) (Calibration, float64) {
-	x := &exam{weights: weights}
-	c := calibrate(logits, leak, weights)
-	probabilities := make([]float64, len(logits))
-	for i, z := range logits {
-		probabilities[i] = c.Probability(z)
-		x.examples = append(x.examples, example{leak: leak[i]})
-		if leak[i] {
-			x.positives++
+// cases gives the sites of a scene: all that leak, and up to n that do not.
+func cases(rng *rand.Rand, sc *tokenize.Scene, n int, f func(Case) error) error {
+	leaky, clean := outstanding(rng, sc)
+	for _, site := range leaky {
+		if err := f(Case{sc.View(site), true, 1}); err != nil {
+			return err
 		}
 	}
-	return c, threshold(x.curve(probabilities))
+	some := clean[:min(len(clean), n)]
+	for _, site := range some {
+		if err := f(Case{sc.View(site), false, float64(len(clean)) / float64(len(some))}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

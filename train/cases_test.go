@@ -9,10 +9,33 @@ import (
 	"leakformer/tokenize"
 )
 
+// ageJudge is a Second that goes by the oldest block of a site, and remembers what it
+// was shown.
+type ageJudge struct {
+	cases []Case
+	err   error
+}
+
+func (a *ageJudge) Learn(_ context.Context, cases func(func(Case) error) error) error {
+	return cases(func(c Case) error {
+		a.cases = append(a.cases, c)
+		return a.err
+	})
+}
+
+func (a *ageJudge) Logit(v *tokenize.View) float64 {
+	return math.Log2(float64(v.Scene.Cut-v.Scene.Run.Blocks[v.Live[0]].Born)) - 10 - float64(v.Match)
+}
+
 func TestCases(t *testing.T) {
-	data := Data{Clean: servers(t, 4).Clean}
-	draw := func(seed uint64) (cases []Case, held int) {
-		err := Cases(context.Background(), data, CasesConfig{Seed: seed, Scenes: 5}, func(c Case) error {
+	draw := func(seed uint64) []Case {
+		data := servers(t, 4)
+		sp, err := newSplit(data, 0.15, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cases []Case
+		err = toLearn(context.Background(), newSampler(sp.train, Config{Seed: seed, Mix: DefaultMix}), 20, func(c Case) error {
 			cases = append(cases, c)
 			leaked := false
 			for _, i := range c.View.Live {
@@ -21,30 +44,27 @@ func TestCases(t *testing.T) {
 			if leaked != c.Leak || len(c.View.Live) == 0 || c.Weight < 1 {
 				t.Fatalf("case %+v: leaked is %v", c, leaked)
 			}
-			if c.Held {
-				held++
-			} else if held > 0 {
-				t.Fatal("a case to learn from after one held out")
+			for _, held := range sp.valid {
+				if held.run == c.View.Scene.Run {
+					t.Fatalf("a case of %s, which is held out", held.run.Name)
+				}
 			}
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return cases, held
+		return cases
 	}
-	a, held := draw(1)
-	runs := map[bool]map[string]bool{true: {}, false: {}}
+	a := draw(1)
+	blind := 0
 	for _, c := range a {
-		runs[c.Held][c.View.Scene.Run.Name] = true
-	}
-	for name := range runs[true] {
-		if runs[false][name] {
-			t.Errorf("%s is learned from and held out", name)
+		if c.View.Scene.Reference.Runs() == 0 {
+			blind++
 		}
 	}
-	if held == 0 || held == len(a) {
-		t.Errorf("%d of %d cases held out", held, len(a))
+	if blind < len(a)/3 || blind > len(a)*4/5 {
+		t.Errorf("%d of %d cases have no clean run beside them", blind, len(a))
 	}
 	same := func(b []Case) bool {
 		for i := range min(len(a), len(b)) {
@@ -54,48 +74,68 @@ func TestCases(t *testing.T) {
 		}
 		return len(a) == len(b)
 	}
-	if b, _ := draw(1); !same(b) {
+	if !same(draw(1)) {
 		t.Error("one seed gives different cases")
 	}
-	if b, _ := draw(2); same(b) {
+	if same(draw(2)) {
 		t.Error("two seeds give the same cases")
 	}
 }
 
-func TestCasesErrors(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	data := Data{Clean: servers(t, 3).Clean}
-	broken := errors.New("broken")
-	if err := Cases(ctx, data, CasesConfig{}, func(Case) error { return broken }); !errors.Is(err, broken) {
-		t.Errorf("error %v, want the callback's", err)
+// A second judge alone is calibrated.
+func TestAlone(t *testing.T) {
+	res, err := Alone(context.Background(), Config{}, servers(t, 4), &ageJudge{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	if res.Best.AveragePrecision < 0.3 || res.Threshold <= 0 || res.Threshold >= 1 || res.Blind == res.Judging || len(res.Curve) == 0 {
+		t.Errorf("AP %v, threshold %v, blind %+v", res.Best.AveragePrecision, res.Threshold, res.Blind)
+	}
+}
+
+// idle is a Second that knows nothing.
+type idle struct{}
+
+func (idle) Learn(context.Context, func(func(Case) error) error) error { return nil }
+func (idle) Logit(*tokenize.View) float64                              { return 0 }
+
+// Beside one that knows nothing a learner ranks as before, and only the scale of its
+// logits is another; beside one that knows something it does not.
+func TestSecond(t *testing.T) {
+	run := func(s Second) *Result {
+		cfg := quick
+		cfg.Second = s
+		res, err := Run(context.Background(), cfg, servers(t, 5), newBag(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	alone, idle, aged := run(nil), run(idle{}), run(&ageJudge{})
+	if idle.Best.AveragePrecision != alone.Best.AveragePrecision || math.Abs(idle.Calibration.A/alone.Calibration.A-2) > 0.01 {
+		t.Errorf("AP %v, alone %v; calibration %+v, alone %+v", idle.Best.AveragePrecision, alone.Best.AveragePrecision, idle.Calibration, alone.Calibration)
+	}
+	if aged.Best.AveragePrecision == alone.Best.AveragePrecision {
+		t.Error("what the second judge says changes nothing")
+	}
+}
+
+func TestSecondErrors(t *testing.T) {
+	broken := errors.New("broken")
+	if _, err := Alone(context.Background(), Config{}, servers(t, 3), &ageJudge{err: broken}); !errors.Is(err, broken) {
+		t.Errorf("error %v, want the second judge's", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	never := func(Case) error { t.Error("called"); return nil }
-	if err := Cases(ctx, data, CasesConfig{}, never); !errors.Is(err, context.Canceled) {
+	if _, err := Alone(ctx, Config{}, servers(t, 3), &ageJudge{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	for _, c := range []struct {
 		data Data
-		cfg  CasesConfig
-	}{{Data{}, CasesConfig{}}, {Data{Clean: []*tokenize.Run{}}, CasesConfig{}}, {data, CasesConfig{Scenes: -1}}, {data, CasesConfig{Holdout: math.NaN()}}} {
-		if err := Cases(context.Background(), c.data, c.cfg, never); err == nil {
+		cfg  Config
+	}{{Data{}, Config{}}, {servers(t, 3), Config{Holdout: math.NaN()}}, {servers(t, 3), Config{Holdout: 0.95}}} {
+		if _, err := Alone(context.Background(), c.cfg, c.data, &ageJudge{}); err == nil {
 			t.Errorf("%+v: no error", c.cfg)
 		}
-	}
-}
-
-func TestCalibrateChooses(t *testing.T) {
-	// Logits from 0 to 9, all from 6 on leak: the threshold lies between 5 and 6.
-	var logits, weights []float64
-	var leak []bool
-	for i := range 10 {
-		logits, weights, leak = append(logits, float64(i)), append(weights, 1), append(leak, i >= 6)
-	}
-	c, at := Calibrate(logits, leak, weights)
-	if c.Probability(5) >= at || c.Probability(6) < at {
-		t.Errorf("threshold %v is not between %v and %v", at, c.Probability(5), c.Probability(6))
-	}
-	if c.Probability(2) > 0.1 || c.Probability(9) < 0.9 {
-		t.Errorf("probabilities %v and %v", c.Probability(2), c.Probability(9))
 	}
 }

@@ -68,6 +68,8 @@ func newLabelled(l Labelled) (*sample, error) {
 // split is the samples that a model learns from, and those it is judged by.
 type split struct {
 	train, valid []*sample
+	// runs is how many there are, each counted once.
+	runs int
 	// all are the histories of every clean run, of one program joined.
 	all []*tokenize.History
 }
@@ -79,7 +81,7 @@ func newSplit(data Data, holdout float64, seed uint64) (*split, error) {
 	if len(data.Clean)+len(data.Labelled) == 0 {
 		return nil, fmt.Errorf("no runs to learn from")
 	}
-	sp := &split{}
+	sp := &split{runs: len(data.Clean) + len(data.Labelled)}
 	if err := sp.divide(data, holdout, seed); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ type exam struct {
 	// weights of the examples; positives is how many of them leak.
 	weights   []float64
 	positives int
+	// second are the logits of the one that judges beside the learner; nil without.
+	second []float64
 }
 
 const (
@@ -30,11 +32,11 @@ const (
 // newExam draws scenes of the held-out runs at different moments, with clean runs
 // to compare with, one to six sites leaking in each, and shows them as logs of some
 // class would.
-func newExam(samples []*sample, seed uint64, as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene) *exam {
+func newExam(samples []*sample, seed uint64, as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene, second Second) *exam {
 	x := &exam{}
 	examine(samples, seed, func(sc *tokenize.Scene, rng *rand.Rand) error {
 		if sc := as(rng, sc); sc != nil {
-			x.addScene(rng, sc)
+			x.addScene(rng, sc, second)
 		}
 		return nil
 	})
@@ -60,9 +62,12 @@ func asEnded(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 }
 
 // addScene adds the sites of a scene that leak, and some of those that do not.
-func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene) {
-	cases(rng, sc, examSites, true, func(c Case) error {
+func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene, second Second) {
+	cases(rng, sc, examSites, func(c Case) error {
 		x.add(newExample(c.View), c.Weight)
+		if second != nil {
+			x.second = append(x.second, second.Logit(c.View))
+		}
 		return nil
 	})
 }
@@ -97,6 +102,22 @@ func (x *exam) add(e example, weight float64) {
 type answers struct {
 	sites  []float64
 	blocks [][]float32
+}
+
+// joint asks both that judge about every example; without a learner it is the second
+// alone, which says nothing of blocks.
+func (x *exam) joint(learner Learner, batch int) (*answers, error) {
+	if learner == nil {
+		return &answers{sites: x.second}, nil
+	}
+	a, err := x.predict(learner, batch)
+	if err != nil {
+		return nil, err
+	}
+	for i, z := range x.second {
+		a.sites[i] = Joint(a.sites[i], z)
+	}
+	return a, nil
 }
 
 // predict asks the learner about every example.
@@ -171,9 +192,19 @@ type Judging struct {
 	Threshold   float64
 }
 
-// judging fits the probabilities to the learner's answers and chooses a threshold.
+// Judgings are those for all kinds of logs.
+type Judgings struct {
+	// Judging is for event logs of programs of which clean runs are known.
+	Judging
+	// Report is for logs that list only what a leak checker suspects, Series for
+	// snapshots, Blind where there is no clean run to compare with, BlindSeries for
+	// both, and Ended after a run's teardown.
+	Report, Series, Blind, BlindSeries, Ended Judging
+}
+
+// judging fits the probabilities to the joint answers and chooses a threshold.
 func (x *exam) judging(learner Learner, batch int) (Judging, error) {
-	a, err := x.predict(learner, batch)
+	a, err := x.joint(learner, batch)
 	if err != nil || x.positives == 0 {
 		return Judging{Threshold: 1}, err
 	}
@@ -190,15 +221,25 @@ func (x *exam) curveOf(a *answers, c Calibration) []CurvePoint {
 	return x.curve(probabilities)
 }
 
-// finish calibrates the learner and chooses its threshold.
+// finish calibrates the joint answers and chooses the threshold.
 func (x *exam) finish(learner Learner, batch int) (*Result, error) {
-	a, err := x.predict(learner, batch)
+	a, err := x.joint(learner, batch)
 	if err != nil {
 		return nil, err
 	}
+	res := &Result{Best: x.grade(a), BlockCalibration: x.blockCalibration(a)}
+	res.Calibration = x.calibration(a)
+	res.Curve = x.curveOf(a, res.Calibration)
+	res.Threshold = threshold(res.Curve)
+	return res, nil
+}
+
+// blockCalibration fits the probabilities of blocks.
+func (x *exam) blockCalibration(a *answers) Calibration {
 	var blocks, weights []float64
 	var leaked []bool
-	for i, e := range x.examples {
+	for i := range a.blocks {
+		e := &x.examples[i]
 		for pos, live := range e.seq.Live {
 			if live {
 				blocks = append(blocks, float64(a.blocks[i][pos]))
@@ -207,11 +248,7 @@ func (x *exam) finish(learner Learner, batch int) (*Result, error) {
 			}
 		}
 	}
-	res := &Result{Best: x.grade(a), Calibration: x.calibration(a),
-		BlockCalibration: calibrate(blocks, leaked, weights)}
-	res.Curve = x.curveOf(a, res.Calibration)
-	res.Threshold = threshold(res.Curve)
-	return res, nil
+	return calibrate(blocks, leaked, weights)
 }
 
 // CurvePoint is the precision and recall of calling all sites leaks whose score

@@ -43,6 +43,8 @@ type Config struct {
 	Objectives Objectives
 	// Mix says as what the runs are shown; the zero value: DefaultMix.
 	Mix Mix
+	// Second judges sites beside the learner; nil: nobody.
+	Second Second
 	// Resume goes on from a saved state of a training with the same
 	// configuration and data.
 	Resume *State
@@ -75,7 +77,7 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("%s is %d; it has to be positive", name, v)
 		}
 	}
-	if c.Rate < 0 || math.IsNaN(c.Rate) || c.Holdout < 0 || c.Holdout > 0.9 {
+	if !(c.Rate >= 0) || !(c.Holdout >= 0 && c.Holdout <= 0.9) {
 		return c, fmt.Errorf("learning rate %g and holdout %g: the rate has to be positive, the holdout between 0 and 0.9", c.Rate, c.Holdout)
 	}
 	if c.Objectives == (Objectives{}) {
@@ -133,15 +135,11 @@ type Result struct {
 	Best  Judgement
 	// Judgements in the order they were made.
 	Judgements []Judgement
-	// Calibration turns the learner's logits of sites into probabilities,
-	// BlockCalibration those of blocks; Threshold is the probability from which
-	// on a site is called a leak. All were fitted on the runs held out.
-	Calibration, BlockCalibration Calibration
-	Threshold                     float64
-	// Report is for logs that list only what a leak checker suspects, Series for
-	// snapshots, Blind where there is no clean run to compare with, BlindSeries for
-	// both, and Ended after a run's teardown.
-	Report, Series, Blind, BlindSeries, Ended Judging
+	// Judgings turn the logits of sites into verdicts, [Joint] ones if there is a
+	// second judge; BlockCalibration is for the learner's logits of blocks. All were
+	// fitted on the runs held out.
+	Judgings
+	BlockCalibration Calibration
 	// Curve is the precision and recall at each threshold on these runs.
 	Curve []CurvePoint
 	// Histories of the clean runs, held-out ones included: a model brings them
@@ -165,9 +163,9 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err != nil {
 		return nil, err
 	}
-	exam := newExam(sp.valid, cfg.Seed, asEvents)
-	if exam.positives == 0 {
-		return nil, fmt.Errorf("the %d runs held out for validation have no freed block to forget: the logs are too short, or not of a program that frees", len(sp.valid))
+	exam, err := prepare(ctx, cfg, sp)
+	if err != nil {
+		return nil, err
 	}
 	st := cfg.Resume
 	if st == nil {
@@ -181,6 +179,35 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err := learner.Load(bytes.NewReader(st.Best)); err != nil {
 		return nil, err
 	}
+	res, err := conclude(cfg, sp, exam, learner)
+	if err != nil {
+		return nil, err
+	}
+	res.Steps, res.Judgements = st.Step, st.Judgements
+	return res, nil
+}
+
+// prepare has the second judge learn, if there is one, and draws the exam.
+func prepare(ctx context.Context, cfg Config, sp *split) (*exam, error) {
+	if cfg.Second != nil {
+		// Its scenes are drawn by a sampler of its own: the learner's stay what they are.
+		draw := func(f func(Case) error) error {
+			return toLearn(ctx, newSampler(sp.train, Config{Seed: cfg.Seed, Mix: cfg.Mix}), casesScenes, f)
+		}
+		if err := cfg.Second.Learn(ctx, draw); err != nil {
+			return nil, err
+		}
+	}
+	exam := newExam(sp.valid, cfg.Seed, asEvents, cfg.Second)
+	if exam.positives == 0 {
+		return nil, fmt.Errorf("the %d runs held out for validation have no freed block to forget: the logs are too short, or not of a program that frees", len(sp.valid))
+	}
+	return exam, nil
+}
+
+// conclude fits what turns logits into verdicts, for each kind of log; learner is nil
+// where the second judges alone.
+func conclude(cfg Config, sp *split, exam *exam, learner Learner) (*Result, error) {
 	res, err := exam.finish(learner, cfg.BatchSize)
 	if err != nil {
 		return nil, err
@@ -189,17 +216,14 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 		as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene
 		to *Judging
 	}{{asReport, &res.Report}, {asSeries, &res.Series}, {asBlind, &res.Blind}, {asBlindSeries, &res.BlindSeries}, {asEnded, &res.Ended}} {
-		if *c.to, err = newExam(sp.valid, cfg.Seed, c.as).judging(learner, cfg.BatchSize); err != nil {
+		if *c.to, err = newExam(sp.valid, cfg.Seed, c.as, cfg.Second).judging(learner, cfg.BatchSize); err != nil {
 			return nil, err
 		}
 		if c.to.Threshold == 1 { // nothing to go by
-			*c.to = Judging{res.Calibration, res.Threshold}
+			*c.to = res.Judging
 		}
 	}
-	res.Steps, res.Judgements = st.Step, st.Judgements
-	res.Valid = len(sp.valid)
-	res.Train = len(data.Clean) + len(data.Labelled) - res.Valid
-	res.Histories = sp.all
+	res.Train, res.Valid, res.Histories = sp.runs-len(sp.valid), len(sp.valid), sp.all
 	return res, nil
 }
 

@@ -209,7 +209,7 @@ func TestBlindCalibration(t *testing.T) {
 		}
 		return n
 	}
-	blind, known := newExam(sp.valid, cfg.Seed, asBlind), newExam(sp.valid, cfg.Seed, asEvents)
+	blind, known := newExam(sp.valid, cfg.Seed, asBlind, nil), newExam(sp.valid, cfg.Seed, asEvents, nil)
 	if n, all := compared(blind), compared(known); n > 0 || all != len(known.examples) {
 		t.Errorf("%d of %d sites are compared with clean runs, and %d of %d", n, len(blind.examples), all, len(known.examples))
 	}
@@ -235,7 +235,7 @@ func TestShuffledLabelsTeachNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := newExam(sp.valid, 1, asEvents)
+	x := newExam(sp.valid, 1, asEvents, nil)
 	cfg, _ := quick.withDefaults()
 	s := newSampler(sp.train, cfg)
 	precision := func(shuffle bool, seed uint64) float64 {

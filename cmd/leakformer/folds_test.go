@@ -16,7 +16,7 @@ import (
 
 func TestFolds(t *testing.T) {
 	fold := func(threshold float64, learned ...string) *trained {
-		m := model.Manifest{Blind: model.Judging{Threshold: threshold}}
+		m := model.Manifest{Judgings: model.Judgings{Blind: model.Judging{Threshold: threshold}}}
 		for _, p := range learned {
 			m.Data = append(m.Data, model.Datum{Program: p})
 		}
@@ -42,7 +42,7 @@ func TestFolds(t *testing.T) {
 func TestFoldsKnown(t *testing.T) {
 	fold := func(threshold float64, clean, labelled string) *trained {
 		own := model.Judging{Threshold: threshold}
-		m := model.Manifest{Threshold: threshold, Blind: own, Data: []model.Datum{{Program: clean}}, Before: []model.Datum{{Program: labelled}, {Program: labelled, Labelled: true}}}
+		m := model.Manifest{Judgings: model.Judgings{Judging: model.Judging{Threshold: threshold}, Blind: own}, Data: []model.Datum{{Program: clean}}, Before: []model.Datum{{Program: labelled}, {Program: labelled, Labelled: true}}}
 		return &trained{checkpoint: &model.Checkpoint{Manifest: m, Histories: []*tokenize.History{{Program: clean}}}}
 	}
 	fs := folds{models: []*trained{fold(0.1, "a", "b"), fold(0.2, "b", "a")}, known: true}

@@ -53,7 +53,7 @@ type trained struct {
 
 // threshold from which on the model calls a site of a scene a leak.
 func (t *trained) threshold(s *tokenize.Scene) float64 {
-	return t.checkpoint.Manifest.Judging(s).Threshold
+	return t.checkpoint.Manifest.Of(s).Threshold
 }
 
 // loadModel reads a model and has the network start, which takes longer. The
@@ -74,10 +74,15 @@ func (sh *shell) loadModel(path string, o torch.Options) (*trained, error) {
 	return t, nil
 }
 
-// modelID tells models with different weights apart.
+// modelID tells models apart that judge differently before calibration.
 func modelID(c *model.Checkpoint) string {
-	sum := sha256.Sum256(c.Weights)
-	return hex.EncodeToString(sum[:4])
+	sum := sha256.New()
+	sum.Write(c.Weights)
+	if c.Trees != nil {
+		trees, _ := c.Trees.Encode() // to memory: nothing to go wrong
+		sum.Write(trees)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:4])
 }
 
 // tune tells how the network is computed.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
 	"leakformer/eval"
 	"leakformer/model"
+	"leakformer/tokenize"
 	"leakformer/train"
 )
 
@@ -14,33 +17,47 @@ type peer struct{ clean, labels []string }
 
 func (p *peer) named() bool { return len(p.clean)+len(p.labels) > 0 }
 
-// trees grows boosted trees on the same sort of scenes that train draws, and
-// chooses their threshold on the runs held out, as it does.
-func (sh *shell) trees(c *cli.Context, data train.Data) (*eval.Entrant, error) {
-	var learn, held []model.TreeExample
-	err := train.Cases(c.Context, data, train.CasesConfig{Seed: c.Uint64("seed")}, func(k train.Case) error {
-		e := model.TreeExample{Features: model.Features(k.View), Leak: k.Leak, Weight: k.Weight}
-		if k.Held {
-			held = append(held, e)
-		} else {
-			learn = append(learn, e)
-		}
+// forest is trees as a training's second judge.
+type forest struct {
+	features model.Features
+	trees    *model.Trees // once they are grown
+}
+
+// Learn implements train.Second. Trees that came with a model stay as they are: what
+// they know of real leaks is not to be unlearned on planted ones.
+func (f *forest) Learn(ctx context.Context, cases func(func(train.Case) error) error) error {
+	if f.trees != nil {
+		return nil
+	}
+	var learn []model.TreeExample
+	err := cases(func(k train.Case) error {
+		learn = append(learn, f.example(k))
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t, err := model.FitTrees(c.Context, learn, model.TreesConfig{})
+	f.trees, err = model.FitTrees(ctx, learn, model.TreesConfig{})
+	return err
+}
+
+// Logit implements train.Second.
+func (f *forest) Logit(v *tokenize.View) float64 { return f.trees.Logit(v) }
+
+func (f *forest) example(k train.Case) model.TreeExample {
+	return model.TreeExample{Features: f.features.Of(k.View), Leak: k.Leak, Weight: k.Weight}
+}
+
+// trees grows boosted trees on the same sort of scenes that train draws, and
+// chooses their thresholds on the runs held out, as it does.
+func (sh *shell) trees(c *cli.Context, data train.Data) (*eval.Entrant, error) {
+	var f forest
+	res, err := train.Alone(c.Context, train.Config{Seed: c.Uint64("seed")}, data, &f)
 	if err != nil {
 		return nil, err
 	}
-	var logits, weights []float64
-	var leak []bool
-	for _, e := range held {
-		logits, weights, leak = append(logits, t.Logit(e.Features)), append(weights, e.Weight), append(leak, e.Leak)
-	}
-	calibration, threshold := train.Calibrate(logits, leak, weights)
-	t.Calibration = model.Calibration(calibration)
-	sh.log.Info("trees", "sites", len(learn), "held out", len(held), "threshold", threshold)
-	return &eval.Entrant{Name: "boosted trees", Scorer: t, Threshold: threshold, Probabilities: true}, nil
+	f.trees.Judgings = judgings(res)
+	sh.log.Info("trees", "AP", res.Best.AveragePrecision, "threshold", res.Threshold)
+	return &eval.Entrant{Name: "boosted trees", Scorer: f.trees, Probabilities: true,
+		Thresholds: func(s *tokenize.Scene) float64 { return f.trees.Judgings.Of(s).Threshold }}, nil
 }

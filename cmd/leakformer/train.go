@@ -42,6 +42,7 @@ func (sh *shell) train() *cli.Command {
 			&cli.StringSliceFlag{Name: "labels", Aliases: []string{"l"}, Usage: "`FILE` with the truth about more logs, which it names; may be repeated"},
 			&cli.StringFlag{Name: "init", Value: model.DefaultName, Usage: "`MODEL` to start from; none to start from random weights, as other sizes of the network have to"},
 			&cli.BoolFlag{Name: "without-histories", Usage: "leave out what the sites did in the clean runs: a small model for programs it has not seen"},
+			&cli.BoolFlag{Name: "without-trees", Usage: "have the network judge alone, without boosted trees beside it"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`MODEL` to write"},
 			&cli.StringFlag{Name: "metrics", Usage: "`FILE` for the figures of every step, JSON Lines (default: MODEL.metrics.jsonl)"},
 			&cli.StringFlag{Name: "plot", Usage: "`FILE` for a picture of losses, precision and recall, SVG (default: MODEL.svg)"},
@@ -174,8 +175,10 @@ type training struct {
 	manifest           model.Manifest
 	// from is the model that the training starts from, or nil; labelled says that
 	// there are runs whose leaks are known.
-	from             *model.Checkpoint
-	labelled         bool
+	from     *model.Checkpoint
+	labelled bool
+	// forest judges beside the network; nil where nothing does.
+	forest           *forest
 	withoutHistories bool
 	steps            *bufio.Writer
 	// started is the step that this process began at.
@@ -229,6 +232,7 @@ func (t *training) start(c *cli.Context) error {
 		// What the model knows of real leaks is not to be unlearned on planted ones.
 		t.cfg.Steps, t.cfg.Rate = cmp.Or(t.cfg.Steps, tuneSteps), cmp.Or(t.cfg.Rate, tuneRate)
 	}
+	t.plant(c)
 	net, err := torch.New(arch, opts)
 	if err != nil {
 		return &usageError{err.Error()}
@@ -247,6 +251,20 @@ func (t *training) start(c *cli.Context) error {
 	}
 	t.manifest.Mix, err = json.Marshal(t.cfg.Mix)
 	return err
+}
+
+// plant has trees judge beside the network: those of the model that the training
+// starts from, or new ones.
+func (t *training) plant(c *cli.Context) {
+	switch {
+	case c.Bool("without-trees"), t.from != nil && t.from.Trees == nil:
+		return
+	case t.from != nil:
+		t.forest = &forest{trees: t.from.Trees}
+	default:
+		t.forest = &forest{}
+	}
+	t.cfg.Second = t.forest
 }
 
 // mix reads the numbers of a flag; none are the default ones.
@@ -353,13 +371,8 @@ func (t *training) describe(all *lessons) {
 // finish writes the model and says how good it is.
 func (t *training) finish(res *train.Result, took time.Duration) error {
 	m := &t.manifest
-	m.Steps, m.Threshold = res.Steps, res.Threshold
-	m.Calibration, m.BlockCalibration = model.Calibration(res.Calibration), model.Calibration(res.BlockCalibration)
-	judging := func(j train.Judging) model.Judging {
-		return model.Judging{Calibration: model.Calibration(j.Calibration), Threshold: j.Threshold}
-	}
-	m.Report, m.Series, m.Ended = judging(res.Report), judging(res.Series), judging(res.Ended)
-	m.Blind, m.BlindSeries = judging(res.Blind), judging(res.BlindSeries)
+	m.Steps, m.Judgings = res.Steps, judgings(res)
+	m.BlockCalibration = model.Calibration(res.BlockCalibration)
 	if t.from != nil && !t.labelled {
 		// Planted leaks say how to rank; where real ones set the thresholds, they stand.
 		from := &t.from.Manifest
@@ -379,6 +392,9 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 		return err
 	}
 	ckpt := &model.Checkpoint{Manifest: *m, Weights: weights.Bytes(), Histories: res.Histories}
+	if t.forest != nil {
+		ckpt.Trees = t.forest.trees
+	}
 	if t.withoutHistories {
 		ckpt.Histories = nil
 	}
@@ -392,6 +408,15 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 		t.out, res.Steps, res.Train, took.Round(time.Second), float64(t.tokens)/took.Seconds(), res.Valid,
 		res.Best.AveragePrecision, res.Best.F1, res.Best.Precision, res.Best.Recall, m.Threshold)
 	return err
+}
+
+// judgings are those of a result in the form of a manifest.
+func judgings(res *train.Result) model.Judgings {
+	one := func(j train.Judging) model.Judging {
+		return model.Judging{Calibration: model.Calibration(j.Calibration), Threshold: j.Threshold}
+	}
+	return model.Judgings{Judging: one(res.Judging), Report: one(res.Report), Series: one(res.Series),
+		Blind: one(res.Blind), BlindSeries: one(res.BlindSeries), Ended: one(res.Ended)}
 }
 
 // progress writes a line of figures and, for somebody who watches, how far it is.

@@ -15,10 +15,12 @@ import (
 // scoreBatch is how many sites are scored together.
 const scoreBatch = 256
 
-// Scorer judges allocation sites with a trained network.
+// Scorer judges allocation sites with a trained network, and the trees beside it if
+// the checkpoint has some.
 type Scorer struct {
 	net      func() (*Net, error) // waits until it is there
 	manifest model.Manifest
+	trees    *model.Trees
 }
 
 // NewScorer makes a scorer of a checkpoint; Close it after use. Loading libtorch
@@ -35,7 +37,7 @@ func NewScorer(c *model.Checkpoint, o Options) (*Scorer, error) {
 	}
 	net := sync.OnceValues(func() (*Net, error) { return n, n.start(f.weights) })
 	go net()
-	return &Scorer{net, c.Manifest}, nil
+	return &Scorer{net, c.Manifest, c.Trees}, nil
 }
 
 // Close frees the network.
@@ -59,6 +61,7 @@ func (s *Scorer) predict(b *train.Batch) (site, block []float32, err error) {
 func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []float64, blocks [][]float64, err error) {
 	seqs := make([]*tokenize.Sequence, len(views))
 	order := make([]int, len(views))
+	second := s.second(views)
 	for i, v := range views {
 		seqs[i] = tokenize.Tokenize(v)
 		order[i] = i
@@ -80,7 +83,11 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			return nil, nil, err
 		}
 		for i, j := range chunk {
-			sites[j] = s.manifest.Judging(views[j].Scene).Calibration.Probability(float64(site[i]))
+			z := float64(site[i])
+			if second != nil {
+				z = train.Joint(z, second[j])
+			}
+			sites[j] = s.manifest.Of(views[j].Scene).Calibration.Probability(z)
 			shown := make([]float64, seqs[j].Len())
 			for pos := range shown {
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
@@ -92,8 +99,20 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 	return sites, blocks, nil
 }
 
+// second are the trees' logits, nil without trees.
+func (s *Scorer) second(views []*tokenize.View) []float64 {
+	if s.trees == nil {
+		return nil
+	}
+	logits := make([]float64, len(views))
+	for i, v := range views {
+		logits[i] = s.trees.Logit(v)
+	}
+	return logits
+}
+
 // LogOdds returns for each sequence the log-odds that its site leaks, by the network
-// alone: what the log itself calls lost is not looked at. It makes a Scorer one that
+// alone: the trees and what the log itself calls lost are not looked at. It makes a Scorer one that
 // can be explained.
 func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tokenize.Sequence) ([]float64, error) {
 	var odds []float64
@@ -106,7 +125,7 @@ func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tok
 			return nil, err
 		}
 		for _, z := range site {
-			odds = append(odds, s.manifest.Judging(scene).Calibration.LogOdds(float64(z)))
+			odds = append(odds, s.manifest.Of(scene).Calibration.LogOdds(float64(z)))
 		}
 	}
 	return odds, nil

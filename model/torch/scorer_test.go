@@ -12,6 +12,7 @@ import (
 	"leakformer/ingest"
 	"leakformer/model"
 	"leakformer/tokenize"
+	"leakformer/train"
 )
 
 // randomCheckpoint is a small network with random weights.
@@ -27,9 +28,9 @@ func randomCheckpoint(t *testing.T) *model.Checkpoint {
 	if err := net.SaveWeights(&w); err != nil {
 		t.Fatal(err)
 	}
+	plain := model.Judging{Calibration: model.Calibration{A: 1}, Threshold: 0.5}
 	return &model.Checkpoint{Weights: w.Bytes(), Manifest: model.Manifest{Architecture: net.Config(),
-		Calibration: model.Calibration{A: 1}, BlockCalibration: model.Calibration{A: 1}, Threshold: 0.5,
-		Report: model.Judging{Calibration: model.Calibration{A: 1}}, Blind: model.Judging{Calibration: model.Calibration{A: 1}}}}
+		Judgings: model.Judgings{Judging: plain, Report: plain, Blind: plain}, BlockCalibration: plain.Calibration}}
 }
 
 // listed is a Source of events in memory.
@@ -145,6 +146,52 @@ func TestScorerCalibration(t *testing.T) {
 		if want := c.a*z + c.b; math.Abs(odds-want) > 1e-5 || math.Abs(p-1/(1+math.Exp(-want))) > 1e-5 {
 			t.Errorf("log-odds %v, probability %v of the logit %v: want %v", odds, p, z, want)
 		}
+	}
+}
+
+// With trees in the checkpoint it is both that judge.
+func TestScorerAsksTheTrees(t *testing.T) {
+	l := &listed{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Events}}
+	for i := range int64(200) {
+		l.events = append(l.events, ingest.Event{Op: ingest.Alloc, Seq: i, Block: i, Addr: uint64(i + 1), Size: 8, Count: 1, Stack: l.site(string(rune('a' + min(i, 9))))})
+	}
+	vs := views(t, l)
+	var examples []model.TreeExample
+	var features model.Features
+	for i, v := range vs {
+		examples = append(examples, model.TreeExample{Features: features.Of(v), Leak: i%2 == 0, Weight: 100})
+	}
+	c := randomCheckpoint(t)
+	logits := func() (out []float64) {
+		s, err := NewScorer(c, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		sites, _, err := s.Score(context.Background(), vs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range sites {
+			out = append(out, math.Log(p/(1-p)))
+		}
+		return out
+	}
+	network := logits()
+	var err error
+	if c.Trees, err = model.FitTrees(context.Background(), examples, model.TreesConfig{Trees: 10}); err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	for i, z := range logits() {
+		tree := c.Trees.Logit(vs[i])
+		told = told || math.Abs(tree) > 0.1
+		if want := train.Joint(network[i], tree); math.Abs(z-want) > 1e-6 {
+			t.Errorf("site %d: logit %v, want %v of %v and %v", i, z, want, network[i], tree)
+		}
+	}
+	if !told {
+		t.Error("the trees say nothing")
 	}
 }
 
