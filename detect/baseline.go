@@ -15,7 +15,7 @@ type SiteKey struct {
 
 // Key of the finding's site.
 func (f *Finding) Key() SiteKey {
-	s := f.Run.Sites[f.Run.Blocks[f.Blocks[0]].Site]
+	s := f.Run.Sites[f.Run.Blocks.Site(f.Blocks[0])]
 	return SiteKey{s.Exact, s.Names}
 }
 

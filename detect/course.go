@@ -30,7 +30,7 @@ func (f *Finding) Course(cut int64) *Course {
 	if c == nil {
 		return nil
 	}
-	site := int(run.Blocks[f.Blocks[0]].Site)
+	site := int(run.Blocks.Site(f.Blocks[0]))
 	if run.Class == ingest.Snapshots {
 		c.addSeries(c.Live, run, site)
 		if f.Leak {
@@ -39,11 +39,11 @@ func (f *Finding) Course(cut int64) *Course {
 		return c
 	}
 	for _, i := range run.BySite[site] {
-		c.add(c.Live, &run.Blocks[i], cut)
+		c.add(c.Live, run.Blocks.At(i), cut)
 	}
 	for _, i := range f.Blocks {
 		if f.Leak {
-			c.add(c.Leaked, &run.Blocks[i], cut)
+			c.add(c.Leaked, run.Blocks.At(i), cut)
 		}
 	}
 	return c.summed()
@@ -66,13 +66,13 @@ func runCourse(run *tokenize.Run, cut int64, found []*candidate) *Course {
 		}
 		return c
 	}
-	for i := range run.Blocks {
-		c.add(c.Live, &run.Blocks[i], cut)
+	for _, b := range run.Blocks.All() {
+		c.add(c.Live, b, cut)
 	}
 	for _, x := range found {
 		for _, i := range x.blocks {
 			if x.leak {
-				c.add(c.Leaked, &run.Blocks[i], cut)
+				c.add(c.Leaked, run.Blocks.At(i), cut)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func emptyCourse(run *tokenize.Run, cut int64) *Course {
 }
 
 // add books the birth and the death of a block, as changes.
-func (c *Course) add(to []int64, b *tokenize.Block, cut int64) {
+func (c *Course) add(to []int64, b tokenize.Block, cut int64) {
 	if int64(b.Born) >= cut {
 		return
 	}

@@ -40,7 +40,7 @@ func TestCourse(t *testing.T) {
 
 // A report has no course; that of a series is what the snapshots show.
 func TestCourseOfSnapshots(t *testing.T) {
-	f := &detect.Finding{Leak: true, Blocks: []int32{0}, Run: &tokenize.Run{Class: ingest.EndReport, Blocks: []tokenize.Block{{Site: 0}}}}
+	f := &detect.Finding{Leak: true, Blocks: []int32{0}, Run: &tokenize.Run{Class: ingest.EndReport, Blocks: tokenize.BlocksOf(tokenize.Block{Site: 0})}}
 	if c := f.Course(10); c != nil {
 		t.Errorf("a report: %+v", c)
 	}

@@ -244,8 +244,8 @@ func (c *candidate) bytes() int64 { return amount(c.view.Scene.Run, c.blocks).By
 func amount(run *tokenize.Run, blocks []int32) ingest.Amount {
 	var a ingest.Amount
 	for _, i := range blocks {
-		a.Blocks += int64(run.Blocks[i].Count)
-		a.Bytes += run.Blocks[i].Size
+		a.Blocks += int64(run.Blocks.Count(i))
+		a.Bytes += run.Blocks.Size(i)
 	}
 	return a
 }

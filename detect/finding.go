@@ -61,7 +61,7 @@ type Place struct {
 func (f *Finding) Addresses() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		for _, i := range f.Blocks {
-			if a := f.Run.Blocks[i].Addr; a != 0 && !yield(a) {
+			if a := f.Run.Blocks.Addr(i); a != 0 && !yield(a) {
 				return
 			}
 		}
@@ -86,8 +86,8 @@ func (c *candidate) finding(threshold float64) *Finding {
 }
 
 func place(run *tokenize.Run, block int32) Place {
-	b := &run.Blocks[block]
-	return Place{Event: b.Born, Line: b.Line, Time: run.Time(b.Born)}
+	born := run.Blocks.Born(block)
+	return Place{Event: born, Line: run.Blocks.Line(block), Time: run.Time(born)}
 }
 
 // Summary closes the findings of one run.

@@ -47,16 +47,16 @@ func blockRate(s *tokenize.Scene, blocks []int32) *Rate {
 		return nil
 	}
 	run := s.Run
-	first, last := &run.Blocks[blocks[0]], &run.Blocks[blocks[len(blocks)-1]]
+	first, last := run.Blocks.At(blocks[0]), run.Blocks.At(blocks[len(blocks)-1])
 	if span := last.Born - first.Born; span < rateEvents || s.Cut-last.Born > span {
 		return nil
 	}
-	r := &Rate{BytesPerMillionEvents: 1e6 * slope(run, blocks, func(b *tokenize.Block) float64 { return float64(b.Born) })}
+	r := &Rate{BytesPerMillionEvents: 1e6 * slope(run, blocks, func(b tokenize.Block) float64 { return float64(b.Born) })}
 	if r.BytesPerMillionEvents == 0 {
 		return nil
 	}
 	if run.Time(last.Born)-run.Time(first.Born) >= rateTime {
-		r.BytesPerHour = slope(run, blocks, func(b *tokenize.Block) float64 { return run.Time(b.Born).Hours() })
+		r.BytesPerHour = slope(run, blocks, func(b tokenize.Block) float64 { return run.Time(b.Born).Hours() })
 	}
 	return r
 }
@@ -64,15 +64,15 @@ func blockRate(s *tokenize.Scene, blocks []int32) *Rate {
 // slope fits a line to the bytes of the blocks born up to some moments, spread
 // evenly from the first birth to the last: the median of the slopes between all
 // pairs (Theil 1950, Sen 1968), of which up to 29 % of the points may be anything.
-func slope(run *tokenize.Run, blocks []int32, at func(*tokenize.Block) float64) float64 {
-	first, last := at(&run.Blocks[blocks[0]]), at(&run.Blocks[blocks[len(blocks)-1]])
+func slope(run *tokenize.Run, blocks []int32, at func(tokenize.Block) float64) float64 {
+	first, last := at(run.Blocks.At(blocks[0])), at(run.Blocks.At(blocks[len(blocks)-1]))
 	n := min(len(blocks), ratePoints)
 	var xs, ys []float64
 	bytes, next := 0.0, 0
 	for k := range n {
 		x := first + (last-first)*float64(k)/float64(n-1)
-		for next < len(blocks) && (k == n-1 || at(&run.Blocks[blocks[next]]) <= x) {
-			bytes += float64(run.Blocks[blocks[next]].Size)
+		for next < len(blocks) && (k == n-1 || at(run.Blocks.At(blocks[next])) <= x) {
+			bytes += float64(run.Blocks.Size(blocks[next]))
 			next++
 		}
 		xs, ys = append(xs, x), append(ys, bytes)

@@ -73,7 +73,7 @@ func (s *Suppression) Fits(f *Finding) bool {
 		return false
 	}
 	return s.kinds == nil || !slices.ContainsFunc(f.Blocks, func(i int32) bool {
-		loss := f.Run.Blocks[i].Loss
+		loss := f.Run.Blocks.Loss(i)
 		if loss == ingest.NotJudged || loss == ingest.Unreferenced {
 			loss = ingest.Definite
 		}

@@ -41,7 +41,7 @@ func leakAt(stack string, losses ...ingest.Loss) *detect.Finding {
 		f.Frames = append(f.Frames, ingest.Frame{Function: name, Module: "/opt/app/bin/app", File: "/src/" + name + ".c", Line: 7})
 	}
 	for i, l := range losses {
-		f.Run.Blocks = append(f.Run.Blocks, tokenize.Block{Loss: l})
+		f.Run.Blocks.Add(tokenize.Block{Loss: l}, 0, 0)
 		f.Blocks = append(f.Blocks, int32(i))
 	}
 	return f
@@ -137,13 +137,13 @@ func TestSuppressionsOfValgrind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(run.Blocks) != 4 || len(entries) != 4 {
-		t.Fatalf("%d records, %d entries", len(run.Blocks), len(entries))
+	if run.Blocks.Len() != 4 || len(entries) != 4 {
+		t.Fatalf("%d records, %d entries", run.Blocks.Len(), len(entries))
 	}
-	for i, b := range run.Blocks {
-		leak := &detect.Finding{Frames: run.Sites[b.Site].Frames, Run: run, Blocks: []int32{int32(i)}}
+	for i, b := range run.Blocks.All() {
+		leak := &detect.Finding{Frames: run.Sites[b.Site].Frames, Run: run, Blocks: []int32{i}}
 		for k := range entries {
-			if got := entries[k].Fits(leak); got != (i == k) {
+			if got := entries[k].Fits(leak); got != (int(i) == k) {
 				t.Errorf("%q fits record %d at %s: %v", entries[k].Name, i+1, run.Sites[b.Site].Label, got)
 			}
 		}

@@ -66,11 +66,11 @@ type facts struct {
 func measure(c *candidate) *facts {
 	s := c.view.Scene
 	f := &facts{candidate: c, live: len(c.view.Live), freed: len(c.view.Blocks) - len(c.view.Live)}
-	f.oldest = s.Cut - s.Run.Blocks[c.blocks[0]].Born
-	f.youngest = s.Cut - s.Run.Blocks[c.blocks[len(c.blocks)-1]].Born
+	f.oldest = s.Cut - s.Run.Blocks.Born(c.blocks[0])
+	f.youngest = s.Cut - s.Run.Blocks.Born(c.blocks[len(c.blocks)-1])
 	var lives []uint32
 	for _, i := range c.view.Blocks {
-		b := &s.Run.Blocks[i]
+		b := s.Run.Blocks.At(i)
 		if s.Live(i) {
 			f.unfreed++
 		} else {
@@ -94,7 +94,7 @@ func measure(c *candidate) *facts {
 func (f *facts) older(than uint32) int {
 	n := 0
 	for _, i := range f.blocks {
-		if f.view.Scene.Cut-f.view.Scene.Run.Blocks[i].Born > than {
+		if f.view.Scene.Cut-f.view.Scene.Run.Blocks.Born(i) > than {
 			n++
 		}
 	}
@@ -212,7 +212,7 @@ func reported(c *candidate) []reason {
 	var by [ingest.Unreferenced + 1]ingest.Amount
 	scans := uint8(0)
 	for _, i := range c.blocks {
-		b := &run.Blocks[i]
+		b := run.Blocks.At(i)
 		by[b.Loss].Blocks += int64(b.Count)
 		by[b.Loss].Bytes += b.Size
 		scans = max(scans, b.Scans)

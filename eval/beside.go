@@ -38,8 +38,8 @@ func (m *robustness) beside(ctx context.Context, number int, labels *datasets.Lo
 	same := log.Labels == nil
 	var of *Truth
 	switch {
-	case same && len(run.Blocks) != len(was.Blocks):
-		return fmt.Errorf("%s: %d blocks, and %s has %d: name the labels of what is another run", run.Name, len(run.Blocks), was.Name, len(was.Blocks))
+	case same && run.Blocks.Len() != was.Blocks.Len():
+		return fmt.Errorf("%s: %d blocks, and %s has %d: name the labels of what is another run", run.Name, run.Blocks.Len(), was.Name, was.Blocks.Len())
 	case !same:
 		if of, err = Match(run, log.Labels); err != nil {
 			return err
@@ -88,10 +88,10 @@ func sameMoment(was *tokenize.Run, cut uint32, run *tokenize.Run) uint32 {
 // happenings are the events in which blocks are born and die.
 func happenings(run *tokenize.Run) []uint32 {
 	var at []uint32
-	for i := range run.Blocks {
-		at = append(at, run.Blocks[i].Born)
-		if d := run.Blocks[i].Died; d != tokenize.Alive {
-			at = append(at, d)
+	for _, b := range run.Blocks.All() {
+		at = append(at, b.Born)
+		if b.Died != tokenize.Alive {
+			at = append(at, b.Died)
 		}
 	}
 	slices.Sort(at)

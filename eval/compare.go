@@ -179,7 +179,7 @@ func (j *judge) add(v *tokenize.View, p float64, blocks []float64) error {
 			continue
 		}
 		for _, i := range v.Live {
-			b := &v.Scene.Run.Blocks[i]
+			b := v.Scene.Run.Blocks.At(i)
 			leak := j.sample.Truth.Leaked(i, v.Scene.Cut)
 			j.blocks[k].count(flagged[i], leak, int64(b.Count))
 			j.bytes[k].count(flagged[i], leak, b.Size)

@@ -65,7 +65,7 @@ func staleness(t *Truth, v *tokenize.View, _ int64) int {
 	if i < 0 {
 		return 5 // of a label that names no blocks
 	}
-	born := v.Scene.Run.Blocks[v.Live[i]].Born
+	born := v.Scene.Run.Blocks.Born(v.Live[i])
 	return under(float64(v.Scene.Cut-born)/float64(v.Ref.MaxLife), 0.25, 1, 4)
 }
 

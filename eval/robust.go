@@ -227,13 +227,13 @@ func (t *Truth) at(was *tokenize.Run, cut uint32, a *altered, run *tokenize.Run)
 	scene := &tokenize.Scene{Run: was, Cut: cut}
 	for i := range t.since {
 		if t.Leaked(i, cut) && scene.Live(i) && a.blocks[i] >= 0 {
-			leaky[int(run.Blocks[a.blocks[i]].Site)] = true
+			leaky[int(run.Blocks.Site(int32(a.blocks[i])))] = true
 		}
 	}
 	for site := range t.sites {
 		for _, i := range was.BySite[site] {
 			if scene.Live(i) && a.blocks[i] >= 0 {
-				leaky[int(run.Blocks[a.blocks[i]].Site)] = true
+				leaky[int(run.Blocks.Site(int32(a.blocks[i])))] = true
 			}
 		}
 	}
@@ -243,15 +243,14 @@ func (t *Truth) at(was *tokenize.Run, cut uint32, a *altered, run *tokenize.Run)
 // sameSites lists for each site of the run as it was those that its blocks have now.
 func (a *altered) sameSites(was, run *tokenize.Run, cut uint32) map[int]map[int]bool {
 	same := map[int]map[int]bool{}
-	for i := range was.Blocks {
-		b := &was.Blocks[i]
+	for i, b := range was.Blocks.All() {
 		if b.Born >= cut || a.blocks[i] < 0 {
 			continue
 		}
 		if same[int(b.Site)] == nil {
 			same[int(b.Site)] = map[int]bool{}
 		}
-		same[int(b.Site)][int(run.Blocks[a.blocks[i]].Site)] = true
+		same[int(b.Site)][int(run.Blocks.Site(int32(a.blocks[i])))] = true
 	}
 	return same
 }

@@ -137,7 +137,7 @@ func TestPerturbationsAreLogs(t *testing.T) {
 		}
 		want := 25
 		if strings.HasPrefix(p.Name, "half") {
-			want = len(slices.DeleteFunc(slices.Clone(a.blocks), func(b int64) bool { return b < 0 || run.Blocks[b].Died != tokenize.Alive }))
+			want = len(slices.DeleteFunc(slices.Clone(a.blocks), func(b int64) bool { return b < 0 || run.Blocks.Died(int32(b)) != tokenize.Alive }))
 		}
 		if len(leaky) != 1 || live != want || live == 0 {
 			t.Errorf("%s: %d leaking sites with %d live blocks, want 1 and %d", p.Name, len(leaky), live, want)

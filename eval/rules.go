@@ -87,7 +87,7 @@ func age(v *tokenize.View) float64 {
 	return float64(oldest(v)) / float64(v.Scene.Cut)
 }
 
-func oldest(v *tokenize.View) uint32 { return v.Scene.Cut - v.Scene.Run.Blocks[v.Live[0]].Born }
+func oldest(v *tokenize.View) uint32 { return v.Scene.Cut - v.Scene.Run.Blocks.Born(v.Live[0]) }
 
 // snapshots of a site in a log of events are taken at so many evenly spaced moments.
 const snapshots = 20
@@ -101,7 +101,7 @@ func liveBytes(v *tokenize.View) []float64 {
 	// A block counts from the first snapshot behind its birth on.
 	at := func(event uint32) int { return int(uint64(event) * snapshots / uint64(v.Scene.Cut)) }
 	for _, i := range v.Blocks {
-		b := &v.Scene.Run.Blocks[i]
+		b := v.Scene.Run.Blocks.At(i)
 		change[at(b.Born)] += float64(b.Size)
 		if !v.Scene.Live(i) {
 			change[at(b.Died)] -= float64(b.Size)
@@ -177,7 +177,7 @@ func generations(v *tokenize.View) float64 {
 	var seen [20]bool
 	n := 0.0
 	for _, i := range v.Live {
-		g := int(uint64(v.Scene.Run.Blocks[i].Born) * uint64(len(seen)) / uint64(v.Scene.Cut))
+		g := int(uint64(v.Scene.Run.Blocks.Born(i)) * uint64(len(seen)) / uint64(v.Scene.Cut))
 		if !seen[g] {
 			seen[g] = true
 			n++
@@ -197,7 +197,7 @@ func kept(v *tokenize.View) float64 {
 func staler(v *tokenize.View) float64 {
 	longest, freed := uint32(0), false
 	for _, i := range v.Blocks {
-		if b := &v.Scene.Run.Blocks[i]; !v.Scene.Live(i) {
+		if b := v.Scene.Run.Blocks.At(i); !v.Scene.Live(i) {
 			longest, freed = max(longest, b.Died-b.Born), true
 		}
 	}
@@ -242,7 +242,7 @@ func leftAndStaler(v *tokenize.View) float64 { return min(moreThanLeft(v), stale
 // calls definitely lost, or kmemleak unreferenced.
 func definite(v *tokenize.View) float64 {
 	for _, i := range v.Live {
-		if l := v.Scene.Run.Blocks[i].Loss; l == ingest.Definite || l == ingest.Unreferenced {
+		if l := v.Scene.Run.Blocks.Loss(i); l == ingest.Definite || l == ingest.Unreferenced {
 			return 1
 		}
 	}

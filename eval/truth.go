@@ -54,12 +54,12 @@ func Match(run *tokenize.Run, l *datasets.LogLabels) (*Truth, error) {
 		if !events && !ok && seen[uint64(leak.Address)] {
 			continue
 		}
-		if !ok || events && int64(run.Blocks[i].Born) >= leak.Event {
+		if !ok || events && int64(run.Blocks.Born(i)) >= leak.Event {
 			return nil, fmt.Errorf("%s: label %d: no block at %s is allocated before event %d and never freed: the labels are of another run",
 				run.Name, n, leak.Address, leak.Event)
 		}
 		t.since[i] = uint32(leak.Event)
-		t.because(int(run.Blocks[i].Site), leak.Cause)
+		t.because(int(run.Blocks.Site(i)), leak.Cause)
 	}
 	causes := entryCauses(l.Sites)
 	for n := range l.Sites {
@@ -75,14 +75,14 @@ func Match(run *tokenize.Run, l *datasets.LogLabels) (*Truth, error) {
 // and all addresses that the run shows.
 func addresses(run *tokenize.Run) (last map[uint64]int32, seen map[uint64]bool) {
 	last, seen = map[uint64]int32{}, map[uint64]bool{}
-	for i := range run.Blocks {
-		b := &run.Blocks[i]
-		if b.Addr == 0 {
+	for i, b := range run.Blocks.All() {
+		addr := run.Blocks.Addr(i)
+		if addr == 0 {
 			continue
 		}
-		seen[b.Addr] = true
+		seen[addr] = true
 		if b.Died == tokenize.Alive {
-			last[b.Addr] = int32(i)
+			last[addr] = i
 		}
 	}
 	return last, seen
@@ -142,7 +142,7 @@ func (t *Truth) Count(v *tokenize.View) int64 {
 	n := int64(0)
 	for _, i := range v.Live {
 		if t.Leaked(i, v.Scene.Cut) {
-			n += int64(v.Scene.Run.Blocks[i].Count)
+			n += int64(v.Scene.Run.Blocks.Count(i))
 		}
 	}
 	if known, ok := t.sites[v.Site]; ok {
@@ -174,7 +174,7 @@ func (t *Truth) first(v *tokenize.View) uint32 {
 func (t *Truth) AsSeries(s *tokenize.Scene) *Truth {
 	out := &Truth{sites: map[int]int64{}, bySite: true}
 	for i, since := range t.since {
-		if b := &s.Run.Blocks[i]; since <= s.Cut && s.Live(i) {
+		if b := s.Run.Blocks.At(i); since <= s.Cut && s.Live(i) {
 			out.sites[int(b.Site)] += int64(b.Count)
 		}
 	}

@@ -79,9 +79,9 @@ func TestMatchRefuses(t *testing.T) {
 // A leak that only an earlier scan shows is left out; one that none shows is of
 // another run.
 func TestMatchSnapshots(t *testing.T) {
-	run := &tokenize.Run{Class: ingest.Snapshots, Events: 3, Sites: make([]tokenize.Site, 1), BySite: [][]int32{{0, 1}}, Blocks: []tokenize.Block{
-		{Addr: 0x10, Count: 1, Died: 2}, {Addr: 0x20, Born: 1, Count: 1, Died: tokenize.Alive},
-	}}
+	run := &tokenize.Run{Class: ingest.Snapshots, Events: 3, Sites: make([]tokenize.Site, 1), BySite: [][]int32{{0, 1}}}
+	run.Blocks.Add(tokenize.Block{Count: 1, Died: 2}, 0x10, 1)
+	run.Blocks.Add(tokenize.Block{Born: 1, Count: 1, Died: tokenize.Alive}, 0x20, 2)
 	truth, err := Match(run, &datasets.LogLabels{Events: 3, Leaks: []datasets.Leak{leak(0, 0x10), leak(1, 0x20)}})
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ type blocks struct {
 func newBlocks(v *tokenize.View) *blocks {
 	b := &blocks{v: v, run: v.Scene.Run, cut: float64(v.Scene.Cut), sizes: map[int64]bool{}}
 	for _, i := range v.Blocks {
-		k := &b.run.Blocks[i]
+		k := b.run.Blocks.At(i)
 		b.allocs += float64(k.Count)
 		if v.Scene.Live(i) {
 			b.ages = append(b.ages, float64(v.Scene.Cut-k.Born))
@@ -86,7 +86,7 @@ func (b *blocks) counts() []float64 {
 func (b *blocks) peak() float64 {
 	live, most, d := 0.0, b.live, 0
 	for _, i := range b.v.Blocks {
-		k := &b.run.Blocks[i]
+		k := b.run.Blocks.At(i)
 		for ; d < len(b.deaths) && b.deaths[d] < k.Born; d++ {
 			live--
 		}
@@ -115,18 +115,18 @@ func (b *blocks) lifetimes() []float64 {
 
 // course is how the number of outstanding blocks went.
 func (b *blocks) course() []float64 {
-	born := func(n int) float64 { return float64(b.run.Blocks[b.v.Blocks[n]].Born) }
+	born := func(n int) float64 { return float64(b.run.Blocks.Born(b.v.Blocks[n])) }
 	x := []float64{born(0) / b.cut, born(len(b.v.Blocks)-1) / b.cut}
 	for _, share := range []float64{0.25, 0.5, 0.75} {
 		at := uint32(share * b.cut)
-		births, _ := slices.BinarySearchFunc(b.v.Blocks, at, func(i int32, at uint32) int { return int(int64(b.run.Blocks[i].Born) - int64(at)) })
+		births, _ := slices.BinarySearchFunc(b.v.Blocks, at, func(i int32, at uint32) int { return int(int64(b.run.Blocks.Born(i)) - int64(at)) })
 		deaths, _ := slices.BinarySearch(b.deaths, at)
 		x = append(x, float64(births-deaths)/float64(len(b.v.Live)))
 	}
 	var seen [20]bool
 	ages, sizes, known, after, freed := 0.0, map[int64]bool{}, 0.0, 0.0, 0.0
 	for _, i := range b.v.Live {
-		k := &b.run.Blocks[i]
+		k := b.run.Blocks.At(i)
 		if g := int(uint64(k.Born) * uint64(len(seen)) / uint64(b.v.Scene.Cut)); !seen[g] {
 			seen[g] = true
 			ages++
@@ -136,9 +136,9 @@ func (b *blocks) course() []float64 {
 			known++
 		}
 	}
-	oldest := b.run.Blocks[b.v.Live[0]].Born
+	oldest := b.run.Blocks.Born(b.v.Live[0])
 	for _, i := range b.v.Blocks {
-		if b.run.Blocks[i].Born > oldest {
+		if b.run.Blocks.Born(i) > oldest {
 			after++
 			if !b.v.Scene.Live(i) {
 				freed++
@@ -157,7 +157,7 @@ func (b *blocks) course() []float64 {
 func (b *blocks) fallback() float64 {
 	live, most, least, d := 0, 0, 0, 0
 	for _, i := range b.v.Blocks {
-		for ; d < len(b.deaths) && b.deaths[d] < b.run.Blocks[i].Born; d++ {
+		for ; d < len(b.deaths) && b.deaths[d] < b.run.Blocks.Born(i); d++ {
 			live--
 			least = min(least, live)
 		}
@@ -175,11 +175,11 @@ func (b *blocks) company() []float64 {
 	for _, i := range b.v.Live {
 		longest, dead := 0.0, 0
 		for _, j := range [2]int32{i - 1, i + 1} {
-			if j < 0 || int(j) >= len(b.run.Blocks) || b.run.Blocks[j].Born >= b.v.Scene.Cut || b.v.Scene.Live(j) {
+			if j < 0 || int(j) >= b.run.Blocks.Len() || b.run.Blocks.Born(j) >= b.v.Scene.Cut || b.v.Scene.Live(j) {
 				continue
 			}
 			dead++
-			longest = max(longest, float64(b.v.Scene.Cut-max(b.run.Blocks[j].Died, b.run.Blocks[i].Born)))
+			longest = max(longest, float64(b.v.Scene.Cut-max(b.run.Blocks.Died(j), b.run.Blocks.Born(i))))
 		}
 		if dead == 2 {
 			widowed++
@@ -239,7 +239,7 @@ func (b *blocks) clean() []float64 {
 func (b *blocks) reported() []float64 {
 	loss, scans := 0.0, 0.0
 	for _, i := range b.v.Live {
-		loss, scans = max(loss, float64(b.run.Blocks[i].Loss)), max(scans, float64(b.run.Blocks[i].Scans))
+		loss, scans = max(loss, float64(b.run.Blocks.Loss(i))), max(scans, float64(b.run.Blocks.Scans(i)))
 	}
 	return []float64{loss, scans}
 }

@@ -1,31 +1,26 @@
 package tokenize
 
-import (
-	"slices"
-	"sort"
-)
-
 // Sampled shows a scene of an event log the way a tool would that follows only some
 // of the blocks: the whole life of those that keep names by their index, and nothing
 // of the others. Events are numbered anew.
 func (s *Scene) Sampled(keep func(block int32) bool) *Scene {
 	run := *s.Run
-	run.Blocks, run.clock = nil, nil
+	run.Blocks, run.clock = Blocks{}, nil
 	out := &Scene{Run: &run, Reference: s.Reference}
 	// left counts the events that stay, before each.
 	left := make([]uint32, s.Run.Events+1)
-	for i := range s.Run.Blocks {
-		b := &s.Run.Blocks[i]
-		if keep(int32(i)) {
-			run.Blocks = append(run.Blocks, *b)
+	var kept []int32
+	for i := range int32(s.Run.Blocks.Len()) {
+		if keep(i) {
+			kept = append(kept, i)
 			if s.Forgotten != nil {
 				out.Forgotten = append(out.Forgotten, s.Forgotten[i])
 			}
 			continue
 		}
-		left[b.Born] = 1
-		if s.died(int32(i)) != Alive {
-			left[b.Died] = 1
+		left[s.Run.Blocks.Born(i)] = 1
+		if s.died(i) != Alive {
+			left[s.Run.Blocks.Died(i)] = 1
 		}
 	}
 	gone := uint32(0)
@@ -33,12 +28,13 @@ func (s *Scene) Sampled(keep func(block int32) bool) *Scene {
 		left[e] = uint32(e) - gone
 		gone += is
 	}
-	for i := range run.Blocks {
-		b := &run.Blocks[i]
+	for _, i := range kept {
+		b := s.Run.Blocks.At(i)
 		b.Born = left[b.Born]
 		if b.Died != Alive {
 			b.Died = left[b.Died]
 		}
+		run.Blocks.Add(b, s.Run.Blocks.Addr(i), s.Run.Blocks.Line(i))
 	}
 	for _, t := range s.Run.clock {
 		run.clock = append(run.clock, tick{left[t.seq], t.t})
@@ -61,32 +57,36 @@ type class struct {
 // oldest are said to be the leaked ones. What is behind the cut is left out.
 func (s *Scene) Unaddressed() *Scene {
 	run := *s.Run
-	n := sort.Search(len(run.Blocks), func(i int) bool { return run.Blocks[i].Born >= s.Cut })
-	run.Blocks = slices.Clone(run.Blocks[:n])
-	of := func(i int32) class { return class{run.Blocks[i].Site, run.Blocks[i].Size} }
+	run.Blocks = Blocks{}
+	of := func(i int32) class { return class{run.Blocks.Site(i), run.Blocks.Size(i)} }
 	freed := make([]int32, s.Cut) // by event, -1 where it frees no block
 	leaked := map[class]int{}
 	for e := range freed {
 		freed[e] = -1
 	}
-	for i := range run.Blocks {
-		if d := s.died(int32(i)); d < s.Cut {
-			freed[d] = int32(i)
-		} else if s.Leaked(int32(i)) {
-			leaked[of(int32(i))]++
+	for i, b := range s.Run.Blocks.All() {
+		if b.Born >= s.Cut {
+			break
 		}
-		run.Blocks[i].Died = Alive
+		b.Died = Alive
+		run.Blocks.Add(b, s.Run.Blocks.Addr(i), s.Run.Blocks.Line(i))
+		if d := s.died(i); d < s.Cut {
+			freed[d] = i
+		} else if s.Leaked(i) {
+			leaked[of(i)]++
+		}
 	}
+	n := run.Blocks.Len()
 	live, next := map[class][]int32{}, int32(0)
 	for e, i := range freed {
-		for ; int(next) < n && run.Blocks[next].Born <= uint32(e); next++ {
+		for ; int(next) < n && run.Blocks.Born(next) <= uint32(e); next++ {
 			live[of(next)] = append(live[of(next)], next)
 		}
 		if i < 0 {
 			continue
 		}
 		c := of(i)
-		run.Blocks[live[c][0]].Died = uint32(e)
+		run.Blocks.Die(live[c][0], uint32(e))
 		live[c] = live[c][1:]
 	}
 	out := &Scene{Run: &run, Cut: s.Cut, Reference: s.Reference}
@@ -98,7 +98,7 @@ func (s *Scene) Unaddressed() *Scene {
 	for c, count := range leaked {
 		for _, i := range live[c][:count] {
 			out.Forgotten[i] = true
-			run.Blocks[i].Died = run.Blocks[i].Born // see Scene.Leaked
+			run.Blocks.Die(i, run.Blocks.Born(i)) // see Scene.Leaked
 		}
 	}
 	return out
@@ -108,7 +108,7 @@ func (s *Scene) Unaddressed() *Scene {
 // show it.
 func (r *Run) Shallow(frames int) *Run {
 	out := *r
-	out.Sites, out.Blocks = nil, slices.Clone(r.Blocks)
+	out.Sites = nil
 	to, known := make([]uint32, len(r.Sites)), map[Key]uint32{}
 	for i, s := range r.Sites {
 		if len(s.Frames) > frames && !isBare(s.Frames) {
@@ -122,9 +122,7 @@ func (r *Run) Shallow(frames int) *Run {
 		}
 		to[i] = at
 	}
-	for i := range out.Blocks {
-		out.Blocks[i].Site = to[out.Blocks[i].Site]
-	}
+	out.Blocks = r.Blocks.Altered(func(site uint32, size int64) (uint32, int64) { return to[site], size })
 	out.index()
 	return &out
 }

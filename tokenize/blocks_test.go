@@ -1,40 +1,75 @@
 package tokenize
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"leakformer/ingest"
 )
 
-// Blocks stay where they are while more come, and are joined, now and then.
-func TestBlockList(t *testing.T) {
-	var l blockList
-	n := int32(0)
-	for _, upTo := range []int32{0, 3, 3, 10, chunkBlocks + 5, 2*chunkBlocks + 5, 40 * chunkBlocks} {
-		for ; n < upTo; n++ {
-			if at := l.add(Block{Addr: uint64(n)}); at != n {
-				t.Fatalf("block %d is at %d", n, at)
-			}
-			if n%1000 == 0 {
-				l.at(n/2).Died++
-			}
+// Blocks are what was added, whatever came after them, and what they were set to.
+func TestBlocks(t *testing.T) {
+	var l Blocks
+	rng := rand.New(rand.NewPCG(1, 2))
+	type entry struct {
+		Block
+		addr uint64
+		line uint32
+	}
+	var want []entry
+	for range 2*chunkBlocks + 5 {
+		born := uint32(3 * len(want))
+		e := entry{Block{Size: rng.Int64N(3) << (20 * rng.IntN(3)), Born: born, Died: Alive, Site: rng.Uint32N(5), Count: 1, Scans: 1},
+			rng.Uint64() >> (8 * rng.IntN(9)), max(2*born, 1)}
+		if at := l.Add(e.Block, e.addr, e.line); int(at) != len(want) {
+			t.Fatalf("block %d is at %d", len(want), at)
 		}
-		if k := l.len(); k != int(n) {
-			t.Fatalf("%d blocks of %d", k, n)
+		want = append(want, e)
+		i := rng.IntN(len(want))
+		switch b := &want[i]; rng.IntN(3) {
+		case 0:
+			b.Died = born
+			l.Die(int32(i), born)
+		case 1:
+			b.Size, b.Site, b.Count, b.Loss, b.Scans = b.Size+1, 7, b.Count+1, ingest.Possible, b.Scans+1
+			l.Set(int32(i), b.Block)
 		}
-		all := l.join()
-		if len(all) != int(n) {
-			t.Fatalf("%d of %d blocks joined", len(all), n)
+	}
+	c := l.Altered(func(site uint32, size int64) (uint32, int64) { return site, size })
+	for i := range want {
+		l.Die(int32(i), 1) // The copy is of before.
+	}
+	if l.Len() != len(want) || c.Len() != len(want) {
+		t.Fatalf("%d blocks, and %d copied, of %d", l.Len(), c.Len(), len(want))
+	}
+	for i, b := range c.All() {
+		if w := want[i]; b != w.Block || c.Addr(i) != w.addr || c.Line(i) != w.line {
+			t.Fatalf("block %d is %+v at %x on line %d, want %+v", i, b, c.Addr(i), c.Line(i), w)
 		}
-		for i := range all {
-			died := uint32(0)
-			if i%500 == 0 && 2*int32(i) < n {
-				died = 1
-			}
-			if b := &all[i]; b.Addr != uint64(i) || b.Died != died || *l.at(int32(i)) != *b {
-				t.Fatalf("block %d is %+v", i, *b)
-			}
+		one := Block{c.Size(i), c.Born(i), c.Died(i), c.Site(i), c.Count(i), c.Loss(i), c.Scans(i)}
+		if b != one {
+			t.Fatalf("block %d is %+v, its fields are %+v", i, b, one)
 		}
+	}
+}
+
+// Blocks that are alike share what they have in common, and one that is changed does
+// so once.
+func TestBlocksShare(t *testing.T) {
+	var l Blocks
+	for i := range uint32(1000) {
+		l.Add(Block{Size: int64(i % 10), Site: i % 5, Born: i, Died: Alive, Count: 1, Scans: 1}, 0, i+1)
+	}
+	if n := len(l.traits); n != 10 {
+		t.Errorf("%d traits of blocks of 10 kinds", n)
+	}
+	for i := range uint8(100) {
+		b := l.At(3)
+		b.Scans = i
+		l.Set(3, b)
+	}
+	if n := len(l.traits); n != 11 || l.Scans(3) != 99 || l.Scans(13) != 1 {
+		t.Errorf("%d traits, block 3 in %d scans and its like in %d", n, l.Scans(3), l.Scans(13))
 	}
 }
 
@@ -47,7 +82,7 @@ func TestNumbers(t *testing.T) {
 	} {
 		l := loader{run: &Run{}}
 		for i, number := range numbers {
-			l.place(number, l.blocks.add(Block{Addr: uint64(number)}))
+			l.place(number, l.run.Blocks.Add(Block{}, 0, 0))
 			if at := l.find(number); at != int32(i) {
 				t.Errorf("%s: block %d is at %d, want %d", name, number, at, i)
 			}

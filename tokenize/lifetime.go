@@ -30,7 +30,7 @@ func NewLifetimes(r *Run) *Lifetimes { return &Lifetimes{r, r.end} }
 func (l *Lifetimes) Of(site int) []float32 {
 	var lives Lives
 	for _, i := range l.run.BySite[site] {
-		b := &l.run.Blocks[i]
+		b := l.run.Blocks.At(i)
 		lives.add(min(b.Died, l.run.Events)-b.Born, b.Died < l.end)
 	}
 	survival, _ := lives.survival()

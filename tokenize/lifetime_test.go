@@ -21,7 +21,7 @@ func TestLifetime(t *testing.T) {
 				}
 				continue
 			}
-			want := lifeBin(min(run.Blocks[b].Died, sc.Cut) - run.Blocks[b].Born)
+			want := lifeBin(min(run.Blocks.Died(b), sc.Cut) - run.Blocks.Born(b))
 			if int(bin) != want || live != sc.Live(b) {
 				t.Fatalf("block %d: bin %d, open %v; want %d, %v", b, bin, live, want, sc.Live(b))
 			}
@@ -41,9 +41,9 @@ func TestLifetime(t *testing.T) {
 // Of four blocks two die young, one is in use until the teardown and one is never
 // freed; then the program frees what is left.
 func TestLifetimes(t *testing.T) {
-	r := &Run{Events: 1000, BySite: [][]int32{{0, 1, 2, 3}}, Blocks: []Block{
-		{Born: 0, Died: 2, Count: 1}, {Born: 10, Died: 13, Count: 1}, {Born: 20, Died: 999, Count: 1}, {Born: 30, Died: Alive, Count: 1},
-	}}
+	r := &Run{Events: 1000, BySite: [][]int32{{0, 1, 2, 3}}, Blocks: BlocksOf(
+		Block{Born: 0, Died: 2, Count: 1}, Block{Born: 10, Died: 13, Count: 1}, Block{Born: 20, Died: 999, Count: 1}, Block{Born: 30, Died: Alive, Count: 1},
+	)}
 	l := &Lifetimes{r, 500}
 	got := l.Of(0)
 	// Never is more than 1/(n+2).

@@ -48,12 +48,14 @@ type curvePoint struct {
 func measure(v *View) *measures {
 	m := &measures{v: v, freedSizes: map[int64]struct{}{}}
 	s := v.Scene
+	blocks := &s.Run.Blocks
 	var own Lives
 	m.deadFrom = make([]int32, len(v.Blocks)+1)
-	oldest := s.Run.Blocks[v.Live[0]].Born
+	freed := int64(-1) // size of the last one, as many follow that are as large
+	oldest := blocks.Born(v.Live[0])
 	for n := len(v.Blocks) - 1; n >= 0; n-- {
 		i := v.Blocks[n]
-		b := &s.Run.Blocks[i]
+		b := blocks.At(i)
 		count := float64(b.Count)
 		m.allocs += count
 		alive := s.Live(i)
@@ -62,7 +64,10 @@ func measure(v *View) *measures {
 			m.deadFrom[n]++
 			life := s.died(i) - b.Born
 			m.maxLife = max(m.maxLife, life)
-			m.freedSizes[b.Size] = struct{}{}
+			if b.Size != freed {
+				freed = b.Size
+				m.freedSizes[freed] = struct{}{}
+			}
 			own.add(life, true)
 		} else {
 			m.live += count
@@ -75,7 +80,7 @@ func measure(v *View) *measures {
 				m.deadAfterOldest++
 			}
 		}
-		m.half(b, alive)
+		m.half(b.Born, alive)
 	}
 	m.own, _ = own.survival()
 	m.peak = float64(s.peak(v.Blocks, deathsOf(s, v.Blocks), 0))
@@ -90,12 +95,12 @@ func measure(v *View) *measures {
 	return m
 }
 
-func (m *measures) half(b *Block, alive bool) {
-	born, live := &m.earlyBorn, &m.earlyLive
-	if b.Born >= m.v.Scene.Cut/2 {
-		born, live = &m.lateBorn, &m.lateLive
+func (m *measures) half(born uint32, alive bool) {
+	births, live := &m.earlyBorn, &m.earlyLive
+	if born >= m.v.Scene.Cut/2 {
+		births, live = &m.lateBorn, &m.lateLive
 	}
-	*born++
+	*births++
 	if alive {
 		*live++
 	}
@@ -104,7 +109,7 @@ func (m *measures) half(b *Block, alive bool) {
 func (m *measures) novelty() int {
 	novelty := 0
 	for _, i := range m.v.Live {
-		b := &m.v.Scene.Run.Blocks[i]
+		b := m.v.Scene.Run.Blocks.At(i)
 		switch size := b.Size / int64(max(b.Count, 1)); {
 		case size > m.v.Ref.MaxSize:
 			return 1
@@ -119,10 +124,10 @@ func (m *measures) novelty() int {
 func (m *measures) ages() {
 	v, s := m.v, m.v.Scene
 	for _, i := range v.Blocks {
-		b := &s.Run.Blocks[i]
-		reached := min(s.died(i), s.Cut) - b.Born
+		born := s.Run.Blocks.Born(i)
+		reached := min(s.died(i), s.Cut) - born
 		alive := s.Live(i)
-		since := s.Cut - b.Born
+		since := s.Cut - born
 		survives := 0.0
 		if v.Ref != nil {
 			survives = m.ref[lifeBin(since)]
@@ -201,8 +206,8 @@ func (m *measures) suspect() {
 	v, s := m.v, m.v.Scene
 	m.suspicion = make([]float64, len(v.Live))
 	for n, i := range v.Live {
-		b := &s.Run.Blocks[i]
-		bin := lifeBin(s.Cut - b.Born)
+		age := s.Cut - s.Run.Blocks.Born(i)
+		bin := lifeBin(age)
 		bits := -math.Log2(m.own[bin])
 		if v.Ref != nil {
 			bits = -math.Log2(m.ref[bin])
@@ -215,7 +220,7 @@ func (m *measures) suspect() {
 			bits -= math.Log2(min(chance[0], chance[1]))
 		}
 		// Among equals the older one comes first.
-		m.suspicion[n] = bits + float64(s.Cut-b.Born)/float64(s.Cut+1)
+		m.suspicion[n] = bits + float64(age)/float64(s.Cut+1)
 	}
 }
 
@@ -236,7 +241,7 @@ func (m *measures) mates(i int32, end uint32) int {
 	if i > 0 && s.died(i-1) < end {
 		bits |= 1
 	}
-	if int(i)+1 < len(s.Run.Blocks) && s.died(i+1) < end {
+	if int(i)+1 < s.Run.Blocks.Len() && s.died(i+1) < end {
 		bits |= 2
 	}
 	return bits
@@ -247,8 +252,8 @@ func (m *measures) mates(i int32, end uint32) int {
 func (m *measures) around(i int32, end uint32) int {
 	s := m.v.Scene
 	n, alive := 0.0, 0.0
-	for j := max(i-8, 0); j <= i+8 && int(j) < len(s.Run.Blocks); j++ {
-		if j == i || s.Run.Blocks[j].Born >= end {
+	for j := max(i-8, 0); j <= i+8 && int(j) < s.Run.Blocks.Len(); j++ {
+		if j == i || s.Run.Blocks.Born(j) >= end {
 			continue
 		}
 		n++
@@ -266,7 +271,7 @@ func (m *measures) outlived(i int32, end uint32) (uint32, bool) {
 	if d >= end {
 		return 0, false
 	}
-	return end - max(d, m.v.Scene.Run.Blocks[i].Born), true
+	return end - max(d, m.v.Scene.Run.Blocks.Born(i)), true
 }
 
 // laterDead is the share of the siblings born after the nth that have died.

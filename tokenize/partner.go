@@ -32,23 +32,23 @@ func (p *Partner) chance(wait int) float64 {
 	return (float64(p.Widowed[wait]) + 1) / (float64(p.N[wait]) + 2)
 }
 
-// partners calls f with the nearest block of each other site around block i, the
-// nearest first.
-func (s *Scene) partners(i int32, f func(j int32)) {
+// partners calls f with the nearest block of each other site around block i, and that
+// site, the nearest first.
+func (s *Scene) partners(i int32, f func(j int32, site uint32)) {
 	var seen [2 * near]uint32
 	n := 0
 	for d := int32(1); d <= near; d++ {
 		for _, j := range [2]int32{i - d, i + d} {
-			if j < 0 || int(j) >= len(s.Run.Blocks) || s.Run.Blocks[j].Born >= s.Cut {
+			if j < 0 || int(j) >= s.Run.Blocks.Len() || s.Run.Blocks.Born(j) >= s.Cut {
 				continue
 			}
-			site := s.Run.Blocks[j].Site
+			site := s.Run.Blocks.Site(j)
 			if slices.Contains(seen[:n], site) {
 				continue
 			}
 			seen[n] = site
 			n++
-			f(j)
+			f(j, site)
 		}
 	}
 }
@@ -56,7 +56,7 @@ func (s *Scene) partners(i int32, f func(j int32)) {
 // widowed reports whether block i was alive wait events after block j died; ok is
 // false where that is not known before the end.
 func (s *Scene) widowed(i, j int32, wait, end uint32) (widowed, ok bool) {
-	dead := max(s.died(j), s.Run.Blocks[i].Born)
+	dead := max(s.died(j), s.Run.Blocks.Born(i))
 	switch mine := s.died(i); {
 	case dead >= end:
 		return false, false
@@ -73,8 +73,7 @@ func (s *Scene) pairs(index []int32, end uint32) []Partner {
 	var out []Partner
 	var sites []uint32
 	for _, i := range index {
-		s.partners(i, func(j int32) {
-			site := s.Run.Blocks[j].Site
+		s.partners(i, func(j int32, site uint32) {
 			at := slices.Index(sites, site)
 			for w, wait := range waits {
 				widowed, ok := s.widowed(i, j, wait, end)
@@ -140,13 +139,13 @@ func (s *Scene) widowhood(i int32, known map[uint32]*Partner, end uint32) (chanc
 	if len(known) == 0 {
 		return chance, exposed
 	}
-	s.partners(i, func(j int32) {
-		p := known[s.Run.Blocks[j].Site]
+	s.partners(i, func(j int32, site uint32) {
+		p := known[site]
 		if p == nil {
 			return
 		}
 		for w, wait := range waits {
-			dead := max(s.died(j), s.Run.Blocks[i].Born)
+			dead := max(s.died(j), s.Run.Blocks.Born(i))
 			if p.N[w] > 0 && dead < end && end-dead > wait {
 				exposed[w] = true
 				chance[w] = min(chance[w], p.chance(w))

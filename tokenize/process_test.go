@@ -35,8 +35,8 @@ func openLog(t *testing.T, log []byte) ingest.Source {
 // contents is what a run says but for the places in the log and the report.
 func contents(r *Run) string {
 	var b strings.Builder
-	for _, k := range r.Blocks {
-		fmt.Fprintf(&b, "%s addr=%x size=%d born=%d died=%d count=%d %v\n", r.Sites[k.Site].Label, k.Addr, k.Size, k.Born, k.Died, k.Count, k.Loss)
+	for i, k := range r.Blocks.All() {
+		fmt.Fprintf(&b, "%s addr=%x size=%d born=%d died=%d count=%d %v\n", r.Sites[k.Site].Label, r.Blocks.Addr(i), k.Size, k.Born, k.Died, k.Count, k.Loss)
 	}
 	return b.String()
 }
@@ -58,14 +58,14 @@ func TestLoadEachSplits(t *testing.T) {
 		}
 		blocks, events := 0, uint32(0)
 		for i, run := range runs {
-			blocks += len(run.Blocks)
+			blocks += run.Blocks.Len()
 			events += run.Events
 			pid := regexp.MustCompile(`^app.log \[pid ([0-9]+)\]$`).FindStringSubmatch(run.Name)
 			if pid == nil {
 				t.Fatalf("%s: run %q", name, run.Name)
 			}
 			var live ingest.Amount
-			for _, b := range run.Blocks {
+			for _, b := range run.Blocks.All() {
 				if b.Died == Alive {
 					live.Blocks += int64(b.Count)
 					live.Bytes += b.Size
@@ -91,8 +91,8 @@ func TestLoadEachSplits(t *testing.T) {
 				t.Errorf("%s, %s:\n%swant\n%s", name, run.Name, got, want)
 			}
 		}
-		if blocks != len(whole.Blocks) || events != whole.Events {
-			t.Errorf("%s: %d blocks and %d events in all, want %d and %d", name, blocks, events, len(whole.Blocks), whole.Events)
+		if blocks != whole.Blocks.Len() || events != whole.Events {
+			t.Errorf("%s: %d blocks and %d events in all, want %d and %d", name, blocks, events, whole.Blocks.Len(), whole.Events)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func TestLoadEachOne(t *testing.T) {
 		}
 	}
 	empty, err := LoadEach(context.Background(), openLog(t, testLog(t, "memcheck/clean.log")))
-	if err != nil || len(empty) != 1 || len(empty[0].Blocks) != 0 {
+	if err != nil || len(empty) != 1 || empty[0].Blocks.Len() != 0 {
 		t.Errorf("%d runs of a log without events, %v", len(empty), err)
 	}
 }
@@ -166,7 +166,7 @@ func TestLoadEachIsBounded(t *testing.T) {
 	if err != nil || len(runs) != maxProcesses {
 		t.Fatalf("%d runs, %v", len(runs), err)
 	}
-	if last := runs[maxProcesses-1]; len(last.Blocks) != n-maxProcesses+1 || last.Name != "app.log [other processes]" {
-		t.Errorf("the last run is %q with %d blocks", last.Name, len(last.Blocks))
+	if last := runs[maxProcesses-1]; last.Blocks.Len() != n-maxProcesses+1 || last.Name != "app.log [other processes]" {
+		t.Errorf("the last run is %q with %d blocks", last.Name, last.Blocks.Len())
 	}
 }

@@ -144,9 +144,9 @@ func (p *Profile) combine(o *Profile, levels func(a, b float32) float32) {
 func teardown(r *Run) uint32 {
 	start := r.Events
 	allocs := uint32(0)
-	for i := len(r.Blocks) - 1; i >= 0; i-- {
+	for i := int32(r.Blocks.Len()) - 1; i >= 0; i-- {
 		allocs++
-		if born := r.Blocks[i].Born; allocs*10 < r.Events-born {
+		if born := r.Blocks.Born(i); allocs*10 < r.Events-born {
 			start = born
 		}
 	}
@@ -160,7 +160,7 @@ func firstDeath(s *Scene, i int32) uint32 {
 	if i > 0 {
 		d = s.died(i - 1)
 	}
-	if int(i)+1 < len(s.Run.Blocks) {
+	if int(i)+1 < s.Run.Blocks.Len() {
 		d = min(d, s.died(i+1))
 	}
 	return d
@@ -168,9 +168,9 @@ func firstDeath(s *Scene, i int32) uint32 {
 
 // profile measures one site of a clean run.
 func profile(s *Scene, index []int32, end uint32) *Profile {
-	p := &Profile{Runs: 1, MinSize: s.Run.Blocks[index[0]].Size}
+	p := &Profile{Runs: 1, MinSize: s.Run.Blocks.Size(index[0])}
 	for _, i := range index {
-		b := &s.Run.Blocks[i]
+		b := s.Run.Blocks.At(i)
 		size := b.Size / int64(max(b.Count, 1))
 		p.MinSize, p.MaxSize = min(p.MinSize, size), max(p.MaxSize, size)
 		n := float32(b.Count)
@@ -196,7 +196,7 @@ func profile(s *Scene, index []int32, end uint32) *Profile {
 	}
 	p.levels(s, index)
 	if s.IsSeries() {
-		p.shown(s.Run.Series[s.Run.Blocks[index[0]].Site])
+		p.shown(s.Run.Series[s.Run.Blocks.Site(index[0])])
 	}
 	p.Partners = s.pairs(index, end)
 	if len(index) >= 5 {
@@ -220,7 +220,7 @@ func (p *Profile) shown(points []Point) {
 // levels fills in MaxLive, MaxBytes, Old and Live by one sweep over births and deaths.
 func (p *Profile) levels(s *Scene, index []int32) {
 	deaths := deathsOf(s, index)
-	born := func(i int) uint32 { return s.Run.Blocks[index[i]].Born }
+	born := func(i int) uint32 { return s.Run.Blocks.Born(index[i]) }
 	p.MaxLive = s.peak(index, deaths, 0)
 	p.MaxBytes = s.peakBytes(index)
 	for k := range p.Old {

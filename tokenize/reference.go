@@ -137,7 +137,7 @@ func (r Reference) find(k Key, in func(*History) map[Key]*Profile) *Profile {
 // Covers is the share of a run's allocations whose site the reference knows: near
 // 0 for another program, near 1 for the same.
 func (r Reference) Covers(run *Run) float64 {
-	if len(r) == 0 || len(run.Blocks) == 0 {
+	if len(r) == 0 || run.Blocks.Len() == 0 {
 		return 0
 	}
 	known := 0
@@ -146,7 +146,7 @@ func (r Reference) Covers(run *Run) float64 {
 			known += len(index)
 		}
 	}
-	return float64(known) / float64(len(run.Blocks))
+	return float64(known) / float64(run.Blocks.Len())
 }
 
 // minCover is how much of a run a reference has to know to be of the same program.

@@ -18,27 +18,6 @@ import (
 	"leakformer/ingest"
 )
 
-// Alive is Block.Died of a block that was never freed.
-const Alive = math.MaxUint32
-
-// Block is one block of memory, or several equal ones of a report.
-type Block struct {
-	Addr uint64
-	// Size in bytes, of all Count blocks.
-	Size int64
-	// Born and Died are the numbers of the events that allocated and freed it.
-	Born, Died uint32
-	// Line of the log that shows its birth, from 1.
-	Line uint32
-	// Site indexes Run.Sites.
-	Site uint32
-	// Count of blocks; 1 in an event log.
-	Count uint32
-	Loss  ingest.Loss
-	// Scans is the number of consecutive snapshots, up to the last, that hold it.
-	Scans uint8
-}
-
 // Run is the blocks of one run in order of birth.
 type Run struct {
 	Name    string
@@ -47,7 +26,7 @@ type Run struct {
 	// Events is the number of events in the log.
 	Events uint32
 	Sites  []Site
-	Blocks []Block
+	Blocks Blocks
 	// BySite lists the indexes into Blocks of each site's blocks.
 	BySite [][]int32
 	// Snapshots are the looks of a series, and Series what they show of each site,
@@ -128,7 +107,6 @@ type loader struct {
 	byKey  map[Key]uint32
 	bare   []bool  // by stack: has no frame but the allocator's
 	known  []int32 // by stack: the site, -1 where it is new or depends on the size
-	blocks blockList
 	// index tells where a block is by its number; nil while each is at its own.
 	index []int32
 	scans map[object]scanned
@@ -160,7 +138,7 @@ func (l *loader) add(e ingest.Event) error {
 		l.place(e.Block, l.append(e, seq))
 	case ingest.Free:
 		if at := l.find(e.Block); at >= 0 {
-			l.blocks.at(at).Died = seq
+			l.run.Blocks.Die(at, seq)
 		}
 	case ingest.Outstanding:
 		l.outstanding(e, seq)
@@ -188,7 +166,7 @@ func (l *loader) place(block int64, at int32) {
 func (l *loader) find(block int64) int32 {
 	switch {
 	case block < 0:
-	case l.index == nil && block < int64(l.blocks.len()):
+	case l.index == nil && block < int64(l.run.Blocks.Len()):
 		return int32(block)
 	case block < int64(len(l.index)):
 		return l.index[block]
@@ -197,10 +175,10 @@ func (l *loader) find(block int64) int32 {
 }
 
 func (l *loader) append(e ingest.Event, seq uint32) int32 {
-	return l.blocks.add(Block{
-		Addr: e.Addr, Size: e.Size, Born: seq, Died: Alive, Line: uint32(min(e.Line, math.MaxUint32)),
+	return l.run.Blocks.Add(Block{
+		Size: e.Size, Born: seq, Died: Alive,
 		Site: l.site(e), Count: uint32(min(max(e.Count, 1), math.MaxUint32)), Loss: e.Loss, Scans: 1,
-	})
+	}, e.Addr, uint32(min(e.Line, math.MaxUint32)))
 }
 
 // amounts reports whether an entry of a series is how much a site had, and no object
@@ -224,17 +202,19 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 	was, ok := l.scans[o]
 	switch {
 	case ok && was.scan < e.Scan:
-		b := l.blocks.at(was.block)
+		b := l.run.Blocks.At(was.block)
 		if was.scan == e.Scan-1 && was.n < math.MaxUint8 {
 			was.n++
 		}
 		b.Scans, b.Size, b.Count, b.Died = was.n, e.Size, uint32(e.Count), Alive
+		l.run.Blocks.Set(was.block, b)
 		l.scans[o] = scanned{was.block, e.Scan, was.n}
 	case ok && l.amounts(e) && was.scan == e.Scan:
 		// A stack that a snapshot lists twice, by size or by thread.
-		b := l.blocks.at(was.block)
+		b := l.run.Blocks.At(was.block)
 		b.Size += e.Size
 		b.Count = uint32(min(int64(b.Count)+e.Count, math.MaxUint32))
+		l.run.Blocks.Set(was.block, b)
 	default:
 		l.scans[o] = scanned{l.append(e, seq), e.Scan, 1}
 	}
@@ -290,16 +270,15 @@ func isBare(frames []ingest.Frame) bool {
 func (l *loader) finish(report *ingest.Report) {
 	r := l.run
 	r.Report, r.Class, r.Name = report, report.Class, report.Name
-	r.Blocks = l.blocks.join()
 	r.Program = program(report.Command)
 	if r.Class != ingest.Events {
 		for _, o := range l.scans {
 			next := sort.Search(len(l.scanned), func(i int) bool { return l.scanned[i].scan > o.scan })
 			switch {
 			case next < len(l.scanned):
-				r.Blocks[o.block].Died = l.scanned[next].seq
+				r.Blocks.Die(o.block, l.scanned[next].seq)
 			case report.LastEmpty:
-				r.Blocks[o.block].Died = r.Events - 1
+				r.Blocks.Die(o.block, r.Events-1)
 			}
 		}
 	}
@@ -317,16 +296,16 @@ func (r *Run) index() {
 	}
 	r.BySite = make([][]int32, len(r.Sites))
 	n := make([]int32, len(r.Sites))
-	for i := range r.Blocks {
-		n[r.Blocks[i].Site]++
+	for i := range int32(r.Blocks.Len()) {
+		n[r.Blocks.Site(i)]++
 	}
-	all := make([]int32, len(r.Blocks))
+	all := make([]int32, r.Blocks.Len())
 	for s, k := range n {
 		r.BySite[s], all = all[:0:k], all[k:]
 	}
-	for i := range r.Blocks {
-		s := r.Blocks[i].Site
-		r.BySite[s] = append(r.BySite[s], int32(i))
+	for i := range int32(r.Blocks.Len()) {
+		s := r.Blocks.Site(i)
+		r.BySite[s] = append(r.BySite[s], i)
 	}
 }
 
@@ -341,19 +320,17 @@ func program(command string) string {
 // one size are one site.
 func (r *Run) WithoutStacks() *Run {
 	out := *r
-	out.Sites, out.Blocks = nil, append([]Block(nil), r.Blocks...)
+	out.Sites = nil
 	malloc := []ingest.Frame{{Function: "malloc"}}
 	sites := map[int64]uint32{}
-	for i := range out.Blocks {
-		b := &out.Blocks[i]
-		site, ok := sites[b.Size]
-		if !ok {
-			site = uint32(len(out.Sites))
-			sites[b.Size] = site
-			out.Sites = append(out.Sites, sizeSite(malloc, b.Size))
+	for i := range int32(r.Blocks.Len()) {
+		size := r.Blocks.Size(i)
+		if _, ok := sites[size]; !ok {
+			sites[size] = uint32(len(out.Sites))
+			out.Sites = append(out.Sites, sizeSite(malloc, size))
 		}
-		b.Site = site
 	}
+	out.Blocks = r.Blocks.Altered(func(_ uint32, size int64) (uint32, int64) { return sites[size], size })
 	out.index()
 	return &out
 }

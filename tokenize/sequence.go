@@ -112,7 +112,7 @@ func (w *writer) add(block int32, live bool, ids ...int32) {
 	s.Live = append(s.Live, live)
 	at, place := int64(0), int64(-1)
 	if block >= 0 {
-		born := w.v.Scene.Run.Blocks[block].Born
+		born := w.v.Scene.Run.Blocks.Born(block)
 		place = int64(born)
 		at = int64(w.v.Scene.Run.Time(born) / time.Nanosecond)
 	}
@@ -140,8 +140,8 @@ func (w *writer) site() {
 		token(fBytes, halfLogBin(bytes)),
 	}
 	if run.Class == ingest.Events {
-		first, last := run.Blocks[v.Blocks[0]].Born, run.Blocks[v.Blocks[len(v.Blocks)-1]].Born
-		oldest, newest := run.Blocks[v.Live[0]].Born, run.Blocks[v.Live[len(v.Live)-1]].Born
+		first, last := run.Blocks.Born(v.Blocks[0]), run.Blocks.Born(v.Blocks[len(v.Blocks)-1])
+		oldest, newest := run.Blocks.Born(v.Live[0]), run.Blocks.Born(v.Live[len(v.Live)-1])
 		ids = append(ids,
 			token(fAllocs, logBin(int64(m.allocs))),
 			token(fEvents, logBin(int64(cut))),
@@ -303,7 +303,7 @@ func (w *writer) choose() []int32 {
 	suspicion := func(i int) float64 { return w.m.suspicion[i] }
 	lifetime := func(i int) float64 {
 		b := v.Blocks[freed[i]]
-		return float64(v.Scene.died(b) - v.Scene.Run.Blocks[b].Born)
+		return float64(v.Scene.died(b) - v.Scene.Run.Blocks.Born(b))
 	}
 	return append(pick(live, maxLive, suspicion), pick(freed, maxFreed, lifetime)...)
 }
@@ -314,17 +314,17 @@ func pick(items []int32, n int, weight func(i int) float64) []int32 {
 	if len(items) <= n {
 		return items
 	}
-	top := make([]int, 0, n/2+1)
+	top, weights := make([]int, 0, n/2+1), make([]float64, 0, n/2+1)
 	for i := range items {
-		at := len(top)
-		for at > 0 && weight(i) > weight(top[at-1]) {
+		w, at := weight(i), len(top)
+		for at > 0 && w > weights[at-1] {
 			at--
 		}
 		if at < n/2 {
 			if len(top) == n/2 {
-				top = top[:n/2-1]
+				top, weights = top[:n/2-1], weights[:n/2-1]
 			}
-			top = slices.Insert(top, at, i)
+			top, weights = slices.Insert(top, at, i), slices.Insert(weights, at, w)
 		}
 	}
 	taken := make(map[int]bool, n)
@@ -351,7 +351,7 @@ func pick(items []int32, n int, weight func(i int) float64) []int32 {
 func (w *writer) block(nth, i int32, live bool) []int32 {
 	v, m := w.v, w.m
 	s := v.Scene
-	b := &s.Run.Blocks[i]
+	b := s.Run.Blocks.At(i)
 	k := kindFreed
 	if live {
 		k = kindLive
@@ -403,7 +403,7 @@ func (w *writer) gap(nth int32) int {
 // entry tells of one entry of a report or snapshot.
 func (w *writer) entry(i int32) []int32 {
 	s := w.v.Scene
-	b := &s.Run.Blocks[i]
+	b := s.Run.Blocks.At(i)
 	ids := []int32{
 		token(fKind, int(kindReported)+int(b.Loss)),
 		token(fSize, halfLogBin(b.Size/int64(max(b.Count, 1)))),

@@ -138,23 +138,24 @@ func (s *Scene) AsSeries(l Looks) (run *Run, of []int32) {
 			}
 			book.add(uint32(site), int32(j), s.Run.Time(l.At[j]), n, bytes[site*k+j])
 			if own := run.BySite[site]; own == nil {
-				run.BySite[site] = []int32{int32(len(run.Blocks))}
-				run.Blocks = append(run.Blocks, Block{Born: seq, Site: uint32(site), Scans: 1})
+				run.BySite[site] = []int32{run.Blocks.Add(Block{Born: seq, Site: uint32(site), Scans: 1}, 0, 0)}
 			}
-			b := &run.Blocks[run.BySite[site][0]]
+			own := run.BySite[site][0]
+			b := run.Blocks.At(own)
 			b.Died, b.Size, b.Count = Alive, bytes[site*k+j], uint32(min(n, math.MaxUint32))
 			if j < k-1 {
 				b.Died = seq // unless a later look shows it again
 			}
+			run.Blocks.Set(own, b)
 			seq++
 		}
 	}
 	run.Events = seq
 	book.finish(run)
-	of = make([]int32, len(s.Run.Blocks))
+	of = make([]int32, s.Run.Blocks.Len())
 	for i := range of {
 		of[i] = -1
-		if own := run.BySite[s.Run.Blocks[i].Site]; own != nil && s.Live(int32(i)) && run.Blocks[own[0]].Died == Alive {
+		if own := run.BySite[s.Run.Blocks.Site(int32(i))]; own != nil && s.Live(int32(i)) && run.Blocks.Died(own[0]) == Alive {
 			of[i] = own[0]
 		}
 	}
@@ -166,15 +167,14 @@ func (s *Scene) levels(at []uint32) (blocks, bytes []int64) {
 	k := len(at)
 	blocks, bytes = make([]int64, k*len(s.Run.Sites)), make([]int64, k*len(s.Run.Sites))
 	from := func(event uint32) int { j, _ := slices.BinarySearch(at, event); return j }
-	for i := range s.Run.Blocks {
-		b := &s.Run.Blocks[i]
+	for i, b := range s.Run.Blocks.All() {
 		if b.Born >= s.Cut {
 			break
 		}
 		row := int(b.Site) * k
 		// The block shows in looks after its birth and up to its death.
 		first, end := from(b.Born+1), k
-		if d := s.died(int32(i)); d < s.Cut {
+		if d := s.died(i); d < s.Cut {
 			end = from(d + 1)
 		}
 		if first < end {

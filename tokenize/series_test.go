@@ -84,8 +84,8 @@ func TestSeriesOfSnapshots(t *testing.T) {
 		t.Errorf("outstanding in the last snapshot: %v", live)
 	}
 	v := sc.View(siteNamed(t, r, "grows"))
-	if len(v.Blocks) != 1 || r.Blocks[v.Live[0]].Scans != 4 {
-		t.Errorf("%d blocks, seen in %d scans", len(v.Blocks), r.Blocks[v.Live[0]].Scans)
+	if len(v.Blocks) != 1 || r.Blocks.Scans(v.Live[0]) != 4 {
+		t.Errorf("%d blocks, seen in %d scans", len(v.Blocks), r.Blocks.Scans(v.Live[0]))
 	}
 	if blocks, bytes := v.Outstanding(); blocks != 400 || bytes != 3200 {
 		t.Errorf("%d blocks, %d bytes outstanding", blocks, bytes)
@@ -143,7 +143,7 @@ func TestLongSeriesIsBounded(t *testing.T) {
 func TestAsSeries(t *testing.T) {
 	r := load(t, randomLog(4, 3000))
 	rng := rand.New(rand.NewPCG(5, 0))
-	sc := &Scene{Run: r, Cut: 2500, Forgotten: make([]bool, len(r.Blocks))}
+	sc := &Scene{Run: r, Cut: 2500, Forgotten: make([]bool, r.Blocks.Len())}
 	for i := range sc.Forgotten {
 		sc.Forgotten[i] = rng.IntN(10) == 0
 	}
@@ -159,7 +159,7 @@ func TestAsSeries(t *testing.T) {
 				if died >= sc.Cut {
 					died = Alive
 				}
-				if b := &r.Blocks[i]; b.Born < early.Cut && died >= early.Cut {
+				if b := r.Blocks.At(i); b.Born < early.Cut && died >= early.Cut {
 					p.Blocks++
 					p.Bytes += b.Size
 				}
@@ -173,7 +173,7 @@ func TestAsSeries(t *testing.T) {
 		}
 	}
 	end := &Scene{Run: got, Cut: got.Events}
-	for i := range r.Blocks {
+	for i := range int32(r.Blocks.Len()) {
 		if live := sc.Live(int32(i)); live != (of[i] >= 0) || live && !end.Live(of[i]) {
 			t.Fatalf("block %d: live %v, shown as %d", i, live, of[i])
 		}
@@ -272,11 +272,11 @@ func TestScansOfObjects(t *testing.T) {
 		l.report.Class = ingest.Snapshots
 		r := loader.Runs()[0]
 		sc := &Scene{Run: r, Cut: r.Events}
-		if sc.IsSeries() || !sc.IsReport() || len(r.Blocks) != 2 {
-			t.Errorf("series %v, report %v, %d blocks", sc.IsSeries(), sc.IsReport(), len(r.Blocks))
+		if sc.IsSeries() || !sc.IsReport() || r.Blocks.Len() != 2 {
+			t.Errorf("series %v, report %v, %d blocks", sc.IsSeries(), sc.IsReport(), r.Blocks.Len())
 		}
 		sc.Views(func(v *View) bool {
-			if n := r.Blocks[v.Live[0]].Scans; n != 3 || r.Sites[v.Site].Label != "leak" || Tokenize(v).Len() == 0 {
+			if n := r.Blocks.Scans(v.Live[0]); n != 3 || r.Sites[v.Site].Label != "leak" || Tokenize(v).Len() == 0 {
 				t.Errorf("%s outstanding, seen in %d scans", r.Sites[v.Site].Label, n)
 			}
 			return true

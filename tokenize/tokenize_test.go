@@ -271,7 +271,7 @@ func TestPeak(t *testing.T) {
 			for now := uint32(0); now < sc.Cut; now++ {
 				n := 0
 				for _, i := range index {
-					if b := &run.Blocks[i]; b.Born+a <= now && sc.died(i) >= now && b.Born <= now {
+					if b := run.Blocks.At(i); b.Born+a <= now && sc.died(i) >= now && b.Born <= now {
 						n++
 					}
 				}
@@ -347,7 +347,7 @@ func BenchmarkTokenize(b *testing.B) {
 			Tokenize(v)
 		}
 	}
-	b.ReportMetric(float64(len(run.Blocks))*float64(b.N)/b.Elapsed().Seconds(), "blocks/s")
+	b.ReportMetric(float64(run.Blocks.Len())*float64(b.N)/b.Elapsed().Seconds(), "blocks/s")
 }
 
 // An object of a series of scans lives until the first scan that lacks it.
@@ -370,7 +370,7 @@ func TestScans(t *testing.T) {
 		sc := &Scene{Run: run, Cut: c.cut}
 		sc.Views(func(v *View) bool {
 			for _, b := range v.Live {
-				got = append(got, run.Blocks[b].Addr)
+				got = append(got, run.Blocks.Addr(b))
 			}
 			return true
 		})
@@ -378,7 +378,7 @@ func TestScans(t *testing.T) {
 			t.Errorf("after %d entries %v are live, want %v", c.cut, got, c.want)
 		}
 	}
-	if b := run.Blocks[0]; b.Scans != 3 || b.Died != Alive {
+	if b := run.Blocks.At(0); b.Scans != 3 || b.Died != Alive {
 		t.Errorf("an object of all three scans has %d, died at %d", b.Scans, b.Died)
 	}
 	f.report.LastEmpty = true

@@ -23,12 +23,12 @@ func (s *Scene) died(i int32) uint32 {
 	if s.Forgotten != nil && s.Forgotten[i] {
 		return Alive
 	}
-	return s.Run.Blocks[i].Died
+	return s.Run.Blocks.Died(i)
 }
 
 // Live reports whether block i is outstanding at the cut.
 func (s *Scene) Live(i int32) bool {
-	return s.Run.Blocks[i].Born < s.Cut && s.died(i) >= s.Cut
+	return s.Run.Blocks.Born(i) < s.Cut && s.died(i) >= s.Cut
 }
 
 // minTeardown is the share of a run's events that its teardown has to have for the
@@ -51,14 +51,14 @@ func (s *Scene) IsSeries() bool { return s.Run.Snapshots != nil }
 
 // Lost reports whether the log itself says that no pointer leads to block i.
 func (s *Scene) Lost(i int32) bool {
-	l := s.Run.Blocks[i].Loss
+	l := s.Run.Blocks.Loss(i)
 	return l == ingest.Definite || l == ingest.Indirect
 }
 
 // Leaked reports whether block i is outstanding only because its free, made
 // before the cut, was forgotten.
 func (s *Scene) Leaked(i int32) bool {
-	b := &s.Run.Blocks[i]
+	b := s.Run.Blocks.At(i)
 	return s.Forgotten != nil && s.Forgotten[i] && b.Born < s.Cut && b.Died < s.Cut
 }
 
@@ -89,7 +89,7 @@ type View struct {
 func (s *Scene) View(site int) *View {
 	v := &View{Scene: s, Site: site, Blocks: s.Run.BySite[site]}
 	n, _ := slices.BinarySearchFunc(v.Blocks, s.Cut, func(i int32, cut uint32) int {
-		if s.Run.Blocks[i].Born < cut {
+		if s.Run.Blocks.Born(i) < cut {
 			return -1
 		}
 		return 1
@@ -109,7 +109,7 @@ func (s *Scene) View(site int) *View {
 // Outstanding is the number and the bytes of the live blocks.
 func (v *View) Outstanding() (blocks, bytes int64) {
 	for _, i := range v.Live {
-		b := &v.Scene.Run.Blocks[i]
+		b := v.Scene.Run.Blocks.At(i)
 		blocks += int64(b.Count)
 		bytes += b.Size
 	}
@@ -124,7 +124,7 @@ func deathsOf(s *Scene, index []int32) []death {
 	ds := make([]death, 0, len(index))
 	for _, i := range index {
 		if d := s.died(i); d < s.Cut {
-			ds = append(ds, death{d, s.Run.Blocks[i].Born})
+			ds = append(ds, death{d, s.Run.Blocks.Born(i)})
 		}
 	}
 	slices.SortFunc(ds, func(a, b death) int { return int(int64(a.at) - int64(b.at)) })
@@ -136,8 +136,7 @@ func deathsOf(s *Scene, index []int32) []death {
 func (s *Scene) peak(index []int32, deaths []death, a uint32) float32 {
 	live, most, d := 0, 0, 0
 	for _, i := range index {
-		b := &s.Run.Blocks[i]
-		ripe := b.Born + a // when the block reaches the age
+		ripe := s.Run.Blocks.Born(i) + a // when the block reaches the age
 		if ripe >= s.Cut || s.died(i) < ripe {
 			continue
 		}
@@ -164,12 +163,12 @@ func (s *Scene) peakBytes(index []int32) float32 {
 	slices.SortFunc(byDeath, func(a, b int32) int { return int(int64(s.died(a)) - int64(s.died(b))) })
 	live, most := int64(0), int64(0)
 	for _, i := range index {
-		b := &s.Run.Blocks[i]
+		b := s.Run.Blocks.At(i)
 		if b.Born >= s.Cut {
 			break
 		}
 		for len(byDeath) > 0 && s.died(byDeath[0]) < b.Born {
-			live -= s.Run.Blocks[byDeath[0]].Size
+			live -= s.Run.Blocks.Size(byDeath[0])
 			byDeath = byDeath[1:]
 		}
 		live += b.Size

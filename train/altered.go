@@ -109,11 +109,7 @@ func asResized(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 	grain, factor := int64(16)<<rng.IntN(2), int64(1+rng.IntN(3))
 	return changed(sc, func(run *tokenize.Run) *tokenize.Run {
 		out := *run
-		out.Blocks = slices.Clone(run.Blocks)
-		for i := range out.Blocks {
-			b := &out.Blocks[i]
-			b.Size = (b.Size*factor + grain - 1) / grain * grain
-		}
+		out.Blocks = run.Blocks.Altered(func(site uint32, size int64) (uint32, int64) { return site, (size*factor + grain - 1) / grain * grain })
 		return &out
 	})
 }

@@ -51,7 +51,7 @@ func TestUnaddressed(t *testing.T) {
 	run := server(t, 1, 50)
 	out := (&tokenize.Scene{Run: run, Cut: run.Events}).Unaddressed().Run
 	deaths := func(r *tokenize.Run) (all []uint32) {
-		for _, b := range r.Blocks {
+		for _, b := range r.Blocks.All() {
 			if b.Died != tokenize.Alive {
 				all = append(all, b.Died)
 			}
@@ -63,7 +63,7 @@ func TestUnaddressed(t *testing.T) {
 		t.Error("other events free blocks")
 	}
 	last := map[[2]int64]uint32{}
-	for i, b := range out.Blocks {
+	for i, b := range out.Blocks.All() {
 		c := [2]int64{int64(b.Site), b.Size}
 		if b.Died < last[c] {
 			t.Fatalf("block %d dies at %d, an older one like it at %d", i, b.Died, last[c])

@@ -32,13 +32,12 @@ func asReport(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 		site uint32
 		loss ingest.Loss
 	}
-	records := map[record]int{}
-	for i := range sc.Run.Blocks {
-		if !sc.Live(int32(i)) {
+	records := map[record]int32{}
+	for i, b := range sc.Run.Blocks.All() {
+		if !sc.Live(i) {
 			continue
 		}
-		leaked := sc.Leaked(int32(i))
-		b := sc.Run.Blocks[i]
+		leaked := sc.Leaked(i)
 		b.Scans, b.Count = scans, 1
 		if kernel {
 			b.Loss = ingest.Unreferenced
@@ -59,26 +58,27 @@ func asReport(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 			b.Scans = 1
 			r := record{b.Site, b.Loss}
 			if i, ok := records[r]; ok {
-				same := &run.Blocks[i]
+				same := run.Blocks.At(i)
 				same.Count++
 				same.Size += b.Size
 				out.Forgotten[i] = out.Forgotten[i] || leaked
 				if leaked {
 					same.Died = same.Born
 				}
+				run.Blocks.Set(i, same)
 				continue
 			}
-			records[r] = len(run.Blocks)
+			records[r] = int32(run.Blocks.Len())
 		}
-		b.Born, b.Died = uint32(len(run.Blocks)), tokenize.Alive
+		b.Born, b.Died = uint32(run.Blocks.Len()), tokenize.Alive
 		if leaked {
 			b.Died = b.Born // see Scene.Leaked
 		}
-		run.BySite[b.Site] = append(run.BySite[b.Site], int32(len(run.Blocks)))
-		run.Blocks = append(run.Blocks, b)
+		at := run.Blocks.Add(b, sc.Run.Blocks.Addr(i), sc.Run.Blocks.Line(i))
+		run.BySite[b.Site] = append(run.BySite[b.Site], at)
 		out.Forgotten = append(out.Forgotten, leaked)
 	}
-	run.Events = uint32(len(run.Blocks))
+	run.Events = uint32(run.Blocks.Len())
 	out.Cut = run.Events
 	return out
 }

@@ -17,10 +17,10 @@ func asSeries(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 		l.Top = 10 << rng.IntN(4)
 	}
 	run, of := sc.AsSeries(l)
-	out := &tokenize.Scene{Run: run, Cut: run.Events, Reference: sc.Reference, Forgotten: make([]bool, len(run.Blocks))}
+	out := &tokenize.Scene{Run: run, Cut: run.Events, Reference: sc.Reference, Forgotten: make([]bool, run.Blocks.Len())}
 	for i, j := range of {
 		if j >= 0 && sc.Leaked(int32(i)) {
-			run.Blocks[j].Died = run.Blocks[j].Born // see Scene.Leaked
+			run.Blocks.Die(j, run.Blocks.Born(j)) // see Scene.Leaked
 			out.Forgotten[j] = true
 		}
 	}

@@ -24,7 +24,7 @@ func (a *ageJudge) Learn(_ context.Context, cases func(func(Case) error) error) 
 }
 
 func (a *ageJudge) Logit(v *tokenize.View) float64 {
-	return math.Log2(float64(v.Scene.Cut-v.Scene.Run.Blocks[v.Live[0]].Born)) - 10 - float64(v.Match)
+	return math.Log2(float64(v.Scene.Cut-v.Scene.Run.Blocks.Born(v.Live[0]))) - 10 - float64(v.Match)
 }
 
 func TestCases(t *testing.T) {

@@ -49,17 +49,17 @@ type sample struct {
 // newLabelled puts a run's known leaks in the form that planted ones have: the
 // block died where its free was missed, but that free is forgotten.
 func newLabelled(l Labelled) (*sample, error) {
-	s := &sample{run: l.Run, forgotten: make([]bool, len(l.Run.Blocks))}
+	s := &sample{run: l.Run, forgotten: make([]bool, l.Run.Blocks.Len())}
 	for _, k := range l.Leaks {
-		if int(k.Block) >= len(l.Run.Blocks) || k.Block < 0 {
-			return nil, fmt.Errorf("%s: label names block %d of %d", l.Run.Name, k.Block, len(l.Run.Blocks))
+		if int(k.Block) >= l.Run.Blocks.Len() || k.Block < 0 {
+			return nil, fmt.Errorf("%s: label names block %d of %d", l.Run.Name, k.Block, l.Run.Blocks.Len())
 		}
-		b := &l.Run.Blocks[k.Block]
+		b := l.Run.Blocks.At(k.Block)
 		if b.Died != tokenize.Alive && !s.forgotten[k.Block] {
-			return nil, fmt.Errorf("%s: label says that block 0x%x leaks, but the log frees it at event %d", l.Run.Name, b.Addr, b.Died)
+			return nil, fmt.Errorf("%s: label says that block 0x%x leaks, but the log frees it at event %d", l.Run.Name, l.Run.Blocks.Addr(k.Block), b.Died)
 		}
 		// The free stands before event k.Event: as one with the event before it.
-		b.Died = max(k.Event, b.Born+1) - 1
+		l.Run.Blocks.Die(k.Block, max(k.Event, b.Born+1)-1)
 		s.forgotten[k.Block] = true
 	}
 	return s, nil

@@ -26,20 +26,20 @@ type planter struct {
 }
 
 func newPlanter(run *tokenize.Run) *planter {
-	p := &planter{run: run, before: make([]int32, len(run.Blocks))}
-	order := make([]int32, 0, len(run.Blocks))
-	for i := range run.Blocks {
-		if run.Blocks[i].Died != tokenize.Alive {
-			order = append(order, int32(i))
+	p := &planter{run: run, before: make([]int32, run.Blocks.Len())}
+	order := make([]int32, 0, run.Blocks.Len())
+	for i := range int32(run.Blocks.Len()) {
+		if run.Blocks.Died(i) != tokenize.Alive {
+			order = append(order, i)
 		}
 	}
 	slices.SortFunc(order, func(a, b int32) int {
-		return int(int64(run.Blocks[a].Died) - int64(run.Blocks[b].Died))
+		return int(int64(run.Blocks.Died(a)) - int64(run.Blocks.Died(b)))
 	})
 	last, seen := int32(-1), make([]bool, len(run.Sites))
 	for _, i := range order {
 		p.before[i] = last
-		last = int32(run.Blocks[i].Site)
+		last = int32(run.Blocks.Site(i))
 		if !seen[last] {
 			seen[last] = true
 			p.freed = append(p.freed, last)
@@ -52,7 +52,7 @@ func newPlanter(run *tokenize.Run) *planter {
 // plant forgets frees of up to n sites that were made before the cut, and returns
 // them as marks on the run's blocks.
 func (p *planter) plant(rng *rand.Rand, cut uint32, n int) []bool {
-	lost := make([]bool, len(p.run.Blocks))
+	lost := make([]bool, p.run.Blocks.Len())
 	if len(p.freed) == 0 {
 		return lost
 	}
@@ -70,7 +70,7 @@ func (p *planter) forget(rng *rand.Rand, cut uint32, site int32, lost []bool) {
 	}
 	var mine []int32
 	for _, i := range p.run.BySite[site] {
-		if b := &p.run.Blocks[i]; b.Died < cut && b.Died >= from {
+		if b := p.run.Blocks.At(i); b.Died < cut && b.Died >= from {
 			mine = append(mine, i)
 		}
 	}
@@ -102,14 +102,14 @@ func (p *planter) forget(rng *rand.Rand, cut uint32, site int32, lost []bool) {
 
 // likeness returns a guess at which blocks the same call path frees as block x.
 func (p *planter) likeness(rng *rand.Rand, x int32) func(i int32) bool {
-	b := p.run.Blocks
+	b := &p.run.Blocks
 	switch rng.IntN(10) {
 	case 0, 1, 2:
 		return func(i int32) bool { return true }
 	case 3, 4:
-		return func(i int32) bool { return b[i].Size == b[x].Size }
+		return func(i int32) bool { return b.Size(i) == b.Size(x) }
 	case 5, 6:
-		life := func(i int32) float64 { return math.Log2(float64(b[i].Died-b[i].Born) + 1) }
+		life := func(i int32) float64 { return math.Log2(float64(b.Died(i)-b.Born(i)) + 1) }
 		width := 0.25 + rng.Float64()
 		return func(i int32) bool { return math.Abs(life(i)-life(x)) <= width }
 	}

@@ -109,13 +109,13 @@ func TestNextIsCensoredAtTheCut(t *testing.T) {
 				}
 				continue
 			}
-			if b.Open[pos] != (run.Blocks[next].Died >= sc.Cut) {
+			if b.Open[pos] != (run.Blocks.Died(next) >= sc.Cut) {
 				t.Fatalf("block %d: open is %v", next, b.Open[pos])
 			}
 			switch {
 			case !b.Open[pos]:
 				ended++
-			case run.Blocks[next].Died != tokenize.Alive:
+			case run.Blocks.Died(next) != tokenize.Alive:
 				later++
 				fallthrough
 			default:

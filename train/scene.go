@@ -93,7 +93,7 @@ func outstanding(rng *rand.Rand, sc *tokenize.Scene) (leaky, clean []int) {
 	for _, site := range rng.Perm(len(sc.Run.BySite)) {
 		live, leaks := false, false
 		for _, i := range sc.Run.BySite[site] {
-			if sc.Run.Blocks[i].Born >= sc.Cut {
+			if sc.Run.Blocks.Born(i) >= sc.Cut {
 				break
 			}
 			if sc.Live(i) {

@@ -325,30 +325,30 @@ func TestRunRepeatsAndResumes(t *testing.T) {
 func TestLabelledRuns(t *testing.T) {
 	run := server(t, 1, 100)
 	sites := map[string]int32{}
-	for i := range run.Blocks {
-		if run.Blocks[i].Died == tokenize.Alive {
-			sites[run.Sites[run.Blocks[i].Site].Label] = int32(i)
+	for i, b := range run.Blocks.All() {
+		if b.Died == tokenize.Alive {
+			sites[run.Sites[b.Site].Label] = i
 		}
 	}
 	kept := sites["cache_put"]
-	s, err := newLabelled(Labelled{run, []Leak{{Block: kept, Event: run.Blocks[kept].Born + 10}}})
+	s, err := newLabelled(Labelled{run, []Leak{{Block: kept, Event: run.Blocks.Born(kept) + 10}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		cut  uint32
 		want bool
-	}{{run.Blocks[kept].Born + 5, false}, {run.Blocks[kept].Born + 9, false}, {run.Blocks[kept].Born + 10, true}} {
+	}{{run.Blocks.Born(kept) + 5, false}, {run.Blocks.Born(kept) + 9, false}, {run.Blocks.Born(kept) + 10, true}} {
 		sc := &tokenize.Scene{Run: run, Cut: c.cut, Forgotten: s.forgotten}
 		if sc.Leaked(kept) != c.want || !sc.Live(kept) {
 			t.Errorf("at event %d: leaked is %v, live is %v", c.cut, sc.Leaked(kept), sc.Live(kept))
 		}
 	}
-	freed := run.BySite[run.Blocks[60].Site][0]
+	freed := run.BySite[run.Blocks.Site(60)][0]
 	if _, err := newLabelled(Labelled{run, []Leak{{Block: freed}}}); err == nil || !strings.Contains(err.Error(), "frees it") {
 		t.Errorf("a label for a freed block: %v", err)
 	}
-	if _, err := newLabelled(Labelled{run, []Leak{{Block: int32(len(run.Blocks))}}}); err == nil {
+	if _, err := newLabelled(Labelled{run, []Leak{{Block: int32(run.Blocks.Len())}}}); err == nil {
 		t.Error("a label for a block that is not there was taken")
 	}
 }
@@ -366,7 +366,7 @@ func TestPlantedLeaks(t *testing.T) {
 				continue
 			}
 			planted++
-			if b := run.Blocks[i]; b.Died >= cut || b.Born >= cut {
+			if b := run.Blocks.At(int32(i)); b.Died >= cut || b.Born >= cut {
 				t.Fatalf("cut %d: forgot the free of a block that lived from %d to %d", cut, b.Born, b.Died)
 			}
 		}

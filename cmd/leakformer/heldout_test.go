@@ -67,7 +67,7 @@ func looks(t *testing.T, sh *shell, cuts ...float64) (out []look) {
 func (l *look) leaks(f *detect.Finding) bool { return l.truth.Count(l.site(f)) > 0 }
 
 func (l *look) site(f *detect.Finding) *tokenize.View {
-	return l.View(int(l.Run.Blocks[f.Blocks[0]].Site))
+	return l.View(int(l.Run.Blocks.Site(f.Blocks[0])))
 }
 
 // findings collects what a detector says.

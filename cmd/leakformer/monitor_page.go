@@ -140,7 +140,7 @@ type suspects struct {
 
 // Finding passes on findings on suspects.
 func (s *suspects) Finding(f *detect.Finding) error {
-	suspect := s.bySite[int(f.Run.Blocks[f.Blocks[0]].Site)]
+	suspect := s.bySite[int(f.Run.Blocks.Site(f.Blocks[0]))]
 	if suspect == nil {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -176,14 +177,23 @@ func (s *scoring) log(file logFile) error {
 func (s *scoring) load(file logFile) ([]*tokenize.Run, error) {
 	runs, err := s.sh.loadEach(s.c.Context, file, s.c.String("log-format"))
 	if os.Getenv("GOGC") == "" {
-		// The blocks of a long log are nearly all memory there is, and hold no pointers:
-		// to look often for what else may go costs little.
-		debug.SetGCPercent(20)
+		debug.SetGCPercent(garbagePercent())
 	}
 	if s.byFile && len(runs) == 1 && file.path != "-" {
 		runs[0].Name = file.path
 	}
 	return runs, err
+}
+
+// garbage is how many bytes of it there may be once a log is read. The blocks of a long
+// log are nearly all memory there is, and hold no pointers: to look for it costs little.
+const garbage = 32 << 20
+
+// garbagePercent is that as a share of the memory in use.
+func garbagePercent() int {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(min(max(100*garbage/m.HeapAlloc, 2), 100))
 }
 
 // title says whose findings follow, where text is of several runs.
@@ -261,7 +271,7 @@ func (s *scoring) follow(path string) error {
 				return
 			}
 			runs := loader.Runs()
-			if len(runs) == 1 && len(runs[0].Blocks) == 0 {
+			if len(runs) == 1 && runs[0].Blocks.Len() == 0 {
 				return // it has not begun
 			}
 			if begun.IsZero() {
@@ -293,7 +303,7 @@ func (s *scoring) follow(path string) error {
 
 // glance lists the new leaks of a run that is not over yet.
 func (s *scoring) glance(ctx context.Context, run *tokenize.Run, told told) error {
-	if len(run.Blocks) == 0 {
+	if run.Blocks.Len() == 0 {
 		return nil
 	}
 	out, err := findingsOutput(s.c.String("format"), s.sh.stdout)

@@ -140,15 +140,15 @@ func (v *verdict) label(f *detect.Finding) {
 	at := map[datasets.Address]int{}
 	byBlock := f.Run.Class == ingest.Events
 	for _, i := range f.Blocks {
-		b := &f.Run.Blocks[i]
-		leak := datasets.Leak{Event: min(int64(b.Born)+overdue, int64(f.Run.Events)), Address: datasets.Address(b.Addr), Size: b.Size, Kind: datasets.Lost}
+		b := f.Run.Blocks.At(i)
+		leak := datasets.Leak{Event: min(int64(b.Born)+overdue, int64(f.Run.Events)), Address: datasets.Address(f.Run.Blocks.Addr(i)), Size: b.Size, Kind: datasets.Lost}
 		if k, again := at[leak.Address]; again {
 			v.leaks[k] = leak // the log lost a free; the last block is the one that is there
 			continue
 		}
 		at[leak.Address] = len(v.leaks)
 		v.leaks = append(v.leaks, leak)
-		byBlock = byBlock && b.Addr != 0
+		byBlock = byBlock && leak.Address != 0
 	}
 	if byBlock {
 		return
@@ -179,8 +179,8 @@ func (v *verdict) label(f *detect.Finding) {
 // the 90th percentile 20 %, and the median 17 %.
 func medianLife(f *detect.Finding) int64 {
 	var lives []uint32
-	for _, i := range f.Run.BySite[f.Run.Blocks[f.Blocks[0]].Site] {
-		if b := &f.Run.Blocks[i]; b.Died != tokenize.Alive {
+	for _, i := range f.Run.BySite[f.Run.Blocks.Site(f.Blocks[0])] {
+		if b := f.Run.Blocks.At(i); b.Died != tokenize.Alive {
 			lives = append(lives, b.Died-b.Born)
 		}
 	}

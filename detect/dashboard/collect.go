@@ -94,7 +94,7 @@ func (c *Collector) finding(f *detect.Finding, cut int64, now time.Time) Finding
 	if f.Leak {
 		of = f.Leaked
 	}
-	loss := f.Run.Blocks[f.Blocks[0]].Loss
+	loss := f.Run.Blocks.Loss(f.Blocks[0])
 	out := Finding{
 		ID: ID(f), Log: f.Log, Program: cmp.Or(f.Run.Program, path.Base(f.Log)), Key: f.Key(), Timestamp: now, Site: f.Site, Probability: f.Probability, Leak: f.Leak,
 		SizeMB: float64(of.Bytes) / 1e6, Bytes: of.Bytes, Blocks: of.Blocks, Outstanding: f.Outstanding, Rate: f.Rate, First: f.First, Last: f.Last,

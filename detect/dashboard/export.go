@@ -111,7 +111,7 @@ func (r *Run) summary() *detect.Summary {
 // detected is a finding as a detector tells it, as far as it is known. One block stands
 // for all that it means, and has no address.
 func (f *Finding) detected(class ingest.Class) *detect.Finding {
-	block := tokenize.Block{Size: f.Bytes, Count: uint32(f.Blocks), Born: f.First.Event, Died: tokenize.Alive, Line: f.First.Line}
+	block := tokenize.Block{Size: f.Bytes, Count: uint32(f.Blocks), Born: f.First.Event, Died: tokenize.Alive}
 	if f.Lost {
 		block.Loss = ingest.Definite
 	}
@@ -121,7 +121,7 @@ func (f *Finding) detected(class ingest.Class) *detect.Finding {
 	}
 	d := &detect.Finding{
 		Log: f.Log, Site: f.Site, Frames: site.Frames, Probability: f.Probability, Leak: f.Leak, Outstanding: f.Outstanding,
-		Blocks: []int32{0}, Run: &tokenize.Run{Name: f.Log, Program: f.Program, Class: class, Sites: []tokenize.Site{site}, Blocks: []tokenize.Block{block}},
+		Blocks: []int32{0}, Run: &tokenize.Run{Name: f.Log, Program: f.Program, Class: class, Sites: []tokenize.Site{site}, Blocks: tokenize.BlocksOf(block)},
 		Group: &detect.Group{Number: f.Group, Findings: 1}, First: f.First, Last: f.Last, Rate: f.Rate, Why: f.Why, Attribution: f.Attribution,
 	}
 	if f.Leak {

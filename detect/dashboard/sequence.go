@@ -41,8 +41,8 @@ func newSequence(f *detect.Finding, cut int64) *Sequence {
 		meant[i] = true
 	}
 	var others []int32
-	for _, i := range run.BySite[run.Blocks[f.Blocks[0]].Site] {
-		if b := &run.Blocks[i]; int64(b.Born) < cut {
+	for _, i := range run.BySite[run.Blocks.Site(f.Blocks[0])] {
+		if b := run.Blocks.At(i); int64(b.Born) < cut {
 			h.Blocks++
 			if int64(b.Died) < cut {
 				h.Freed++
@@ -55,8 +55,8 @@ func newSequence(f *detect.Finding, cut int64) *Sequence {
 	shown := append(some(f.Blocks, shownLives), some(others, shownLives)...)
 	slices.Sort(shown)
 	for _, i := range shown {
-		b := &run.Blocks[i]
-		l := Life{Born: detect.Place{Event: b.Born, Line: b.Line, Time: run.Time(b.Born)}, Size: b.Size, Address: address(b.Addr), Leaked: f.Leak && meant[i]}
+		b := run.Blocks.At(i)
+		l := Life{Born: detect.Place{Event: b.Born, Line: run.Blocks.Line(i), Time: run.Time(b.Born)}, Size: b.Size, Address: address(run.Blocks.Addr(i)), Leaked: f.Leak && meant[i]}
 		if int64(b.Died) < cut {
 			l.Died = &detect.Place{Event: b.Died, Time: run.Time(b.Died)}
 		}

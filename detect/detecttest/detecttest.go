@@ -153,7 +153,7 @@ func (s *Scorer) Score(_ context.Context, views []*tokenize.View) (sites []float
 		}
 		var b []float64
 		for _, i := range v.Live {
-			b = append(b, s.Blocks[run.Blocks[i].Addr])
+			b = append(b, s.Blocks[run.Blocks.Addr(i)])
 		}
 		blocks = append(blocks, b)
 	}

@@ -147,7 +147,7 @@ func (m *Monitor) sightings(ctx context.Context, l *Look) ([]*sighting, error) {
 		if s.model {
 			l.blocks[v.Site] = slices.Clone(blocks)
 			for _, i := range detect.Suspects(v.Live, blocks) {
-				s.leaked += run.Blocks[i].Size
+				s.leaked += run.Blocks.Size(i)
 			}
 		}
 		return nil

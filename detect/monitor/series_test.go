@@ -86,8 +86,8 @@ func TestKmemleak(t *testing.T) {
 		if got, _ := live(run); got != sites[n] {
 			t.Errorf("scan %d: %d live sites, want %d", n, got, sites[n])
 		}
-		if n == 3 && len(run.Blocks) != 3 {
-			t.Errorf("%d blocks for 3 objects", len(run.Blocks))
+		if n == 3 && run.Blocks.Len() != 3 {
+			t.Errorf("%d blocks for 3 objects", run.Blocks.Len())
 		}
 		if n+1 < len(scans) {
 			write(n + 1)

@@ -30,7 +30,7 @@ func hostile() *detect.Finding {
 	run := &tokenize.Run{
 		Name: "a,b;c.log", Class: ingest.Events, Events: 100,
 		Sites:  []tokenize.Site{{Exact: 1 << 63, Names: 77}},
-		Blocks: []tokenize.Block{{Size: 300, Count: 1, Born: 10, Died: tokenize.Alive, Line: 11}},
+		Blocks: tokenize.BlocksOf(tokenize.Block{Size: 300, Count: 1, Born: 10, Died: tokenize.Alive}),
 		BySite: [][]int32{{0}},
 	}
 	return &detect.Finding{
@@ -148,7 +148,7 @@ func TestSARIF(t *testing.T) {
 	bare := *hostile()
 	bare.Frames, bare.Probability = nil, 0.6
 	lost := *hostile()
-	lost.Run = &tokenize.Run{Class: ingest.EndReport, Sites: lost.Run.Sites, Blocks: []tokenize.Block{{Loss: ingest.Definite, Count: 1}}}
+	lost.Run = &tokenize.Run{Class: ingest.EndReport, Sites: lost.Run.Sites, Blocks: tokenize.BlocksOf(tokenize.Block{Loss: ingest.Definite, Count: 1})}
 	lost.Frames, lost.Probability = lost.Frames[2:], 0.6
 	none := *hostile()
 	none.Leak = false

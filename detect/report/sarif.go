@@ -135,7 +135,7 @@ func (s *SARIF) Finding(f *detect.Finding) error {
 	if key.Names != 0 {
 		r.Fingerprints["leakformerNames/v1"] = fmt.Sprintf("%016x", uint64(key.Names))
 	}
-	if loss := f.Run.Blocks[f.Blocks[0]].Loss; loss == ingest.Definite || loss == ingest.Indirect {
+	if loss := f.Run.Blocks.Loss(f.Blocks[0]); loss == ingest.Definite || loss == ingest.Indirect {
 		r.RuleIndex = ruleLost
 	}
 	if r.RuleIndex == ruleLost || f.Probability >= 0.9 {

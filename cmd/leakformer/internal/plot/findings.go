@@ -44,7 +44,7 @@ func (f *Findings) Draw(w io.Writer) error {
 	p := newPlot(title, "events", "outstanding blocks")
 	p.Legend.Left = true
 	for i, x := range f.first {
-		site := x.Run.BySite[x.Run.Blocks[x.Blocks[0]].Site]
+		site := x.Run.BySite[x.Run.Blocks.Site(x.Blocks[0])]
 		if err := addLine(p, fmt.Sprintf("%.2f  %s", x.Probability, shorten(x.Site)), i, outstanding(x.Run, site, f.cut)); err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func outstanding(run *tokenize.Run, blocks []int32, cut int64) plotter.XYs {
 	at := func(event uint32) int64 { return int64(event) * points / max(cut, 1) }
 	var change [points + 1]float64
 	for _, i := range blocks {
-		b := &run.Blocks[i]
+		b := run.Blocks.At(i)
 		if int64(b.Born) >= cut {
 			continue
 		}

@@ -16,10 +16,10 @@ func (s *silent) Finding(*detect.Finding) error { s.findings++; return nil }
 func (s *silent) Summary(*detect.Summary) error { s.summaries++; return nil }
 
 func TestOutstanding(t *testing.T) {
-	run := &tokenize.Run{Events: 2000, Blocks: []tokenize.Block{
-		{Born: 0, Died: 100, Count: 1}, {Born: 500, Died: tokenize.Alive, Count: 3}, {Born: 600, Died: 1500, Count: 1},
-		{Born: 1200, Died: tokenize.Alive, Count: 1}, // behind the cut
-	}}
+	run := &tokenize.Run{Events: 2000, Blocks: tokenize.BlocksOf(
+		tokenize.Block{Born: 0, Died: 100, Count: 1}, tokenize.Block{Born: 500, Died: tokenize.Alive, Count: 3},
+		tokenize.Block{Born: 600, Died: 1500, Count: 1}, tokenize.Block{Born: 1200, Died: tokenize.Alive, Count: 1}, // behind the cut
+	)}
 	got := outstanding(run, []int32{0, 1, 2, 3}, 1000)
 	for _, c := range []struct{ events, want float64 }{{0, 0}, {5, 1}, {95, 1}, {105, 0}, {500, 0}, {505, 3}, {600, 3}, {605, 4}, {1000, 4}} {
 		for _, xy := range got {
@@ -34,7 +34,7 @@ func TestOutstanding(t *testing.T) {
 }
 
 func TestFindings(t *testing.T) {
-	run := &tokenize.Run{Events: 10, Blocks: []tokenize.Block{{Died: tokenize.Alive, Count: 1}}, BySite: [][]int32{{0}}}
+	run := &tokenize.Run{Events: 10, Blocks: tokenize.BlocksOf(tokenize.Block{Died: tokenize.Alive, Count: 1}), BySite: [][]int32{{0}}}
 	to := &silent{}
 	f := &Findings{Handler: to}
 	for range 9 {
