@@ -3,6 +3,7 @@ package model
 import (
 	"math"
 	"slices"
+	"sort"
 
 	"leakformer/tokenize"
 )
@@ -36,14 +37,13 @@ func measure(v *tokenize.View) []float64 {
 	return append(x, b.reported()...)
 }
 
-// blocks is what the features are made of.
+// blocks is what the features are made of. A site may have millions.
 type blocks struct {
 	v      *tokenize.View
 	run    *tokenize.Run
 	cut    float64
-	ages   []float64 // of the outstanding blocks, the oldest first
-	lives  []float64 // of the freed ones, in rising order
-	deaths []uint32  // in order of time
+	lives  []uint32 // of the freed ones, in rising order
+	deaths []uint32 // in order of time
 	live   float64
 	bytes  float64
 	allocs float64
@@ -51,17 +51,20 @@ type blocks struct {
 }
 
 func newBlocks(v *tokenize.View) *blocks {
-	b := &blocks{v: v, run: v.Scene.Run, cut: float64(v.Scene.Cut), sizes: map[int64]bool{}}
+	freed := len(v.Blocks) - len(v.Live)
+	b := &blocks{v: v, run: v.Scene.Run, cut: float64(v.Scene.Cut), sizes: map[int64]bool{},
+		lives: make([]uint32, 0, freed), deaths: make([]uint32, 0, freed)}
+	last := int64(-1)
 	for _, i := range v.Blocks {
 		k := b.run.Blocks.At(i)
 		b.allocs += float64(k.Count)
 		if v.Scene.Live(i) {
-			b.ages = append(b.ages, float64(v.Scene.Cut-k.Born))
 			continue
 		}
-		b.lives = append(b.lives, float64(k.Died-k.Born))
-		b.deaths = append(b.deaths, k.Died)
-		b.sizes[k.Size] = true
+		b.lives, b.deaths = append(b.lives, k.Died-k.Born), append(b.deaths, k.Died)
+		if k.Size != last {
+			b.sizes[k.Size], last = true, k.Size
+		}
 	}
 	slices.Sort(b.lives)
 	slices.Sort(b.deaths)
@@ -70,13 +73,23 @@ func newBlocks(v *tokenize.View) *blocks {
 	return b
 }
 
+// age of an outstanding block; block 0 is the oldest.
+func (b *blocks) age(n int) float64 {
+	return float64(b.v.Scene.Cut - b.run.Blocks.Born(b.v.Live[n]))
+}
+
+// asOld is how many outstanding blocks have at least an age.
+func (b *blocks) asOld(age float64) int {
+	return sort.Search(len(b.v.Live), func(n int) bool { return b.age(n) < age })
+}
+
 const unknown = -1
 
 func logCount(n float64) float64 { return math.Log2(n + 1) }
 
 func logRatio(a, b float64) float64 { return math.Log2((a + 1) / (b + 1)) }
 
-func median(sorted []float64) float64 { return sorted[len(sorted)/2] }
+func median[T any](sorted []T) T { return sorted[len(sorted)/2] }
 
 func (b *blocks) counts() []float64 {
 	return []float64{logCount(b.allocs), logCount(b.live), logCount(b.bytes), float64(len(b.lives)) / float64(len(b.v.Blocks)), b.live / b.peak()}
@@ -97,20 +110,15 @@ func (b *blocks) peak() float64 {
 }
 
 func (b *blocks) lifetimes() []float64 {
-	oldest, middle, newest := b.ages[0], median(b.ages), b.ages[len(b.ages)-1]
+	live := len(b.v.Live)
+	oldest, middle, newest := b.age(0), b.age(live/2), b.age(live-1)
 	x := []float64{logCount(oldest), logCount(middle), logCount(newest), oldest / b.cut, middle / b.cut, newest / b.cut}
 	if len(b.lives) == 0 {
 		return append(x, unknown, unknown, 0, 0, unknown, unknown)
 	}
-	longest := b.lives[len(b.lives)-1]
-	older := 0.0
-	for _, age := range b.ages {
-		if age > longest {
-			older++
-		}
-	}
-	return append(x, logCount(longest), logCount(median(b.lives)), logRatio(oldest, longest), logRatio(middle, longest),
-		older/float64(len(b.ages)), float64(b.deaths[len(b.deaths)-1])/b.cut)
+	longest := float64(b.lives[len(b.lives)-1])
+	return append(x, logCount(longest), logCount(float64(median(b.lives))), logRatio(oldest, longest), logRatio(middle, longest),
+		float64(b.asOld(longest+1))/float64(live), float64(b.deaths[len(b.deaths)-1])/b.cut)
 }
 
 // course is how the number of outstanding blocks went.
@@ -204,16 +212,11 @@ func (b *blocks) clean() []float64 {
 			}
 			return logCount(n)
 		}
-		return append(x, fresh(b.live), fresh(b.live), fresh(b.ages[0]), fresh(b.ages[0]), fresh(b.live), fresh(b.live), fresh(b.allocs), unknown, unknown, unknown)
+		return append(x, fresh(b.live), fresh(b.live), fresh(b.age(0)), fresh(b.age(0)), fresh(b.live), fresh(b.live), fresh(b.allocs), unknown, unknown, unknown)
 	}
 	old := -20.0
 	for k := range ref.Old { // at least 16 events old, 64, 256 ...
-		n, _ := slices.BinarySearchFunc(b.ages, float64(int(16)<<(2*k)), func(age, want float64) int {
-			if age >= want {
-				return -1
-			}
-			return 1
-		})
+		n := b.asOld(float64(int(16) << (2 * k)))
 		if n > 0 {
 			old = max(old, logRatio(float64(n), float64(ref.Old[k])))
 		}
@@ -230,8 +233,8 @@ func (b *blocks) clean() []float64 {
 	if ref.Freed > 0 {
 		exit = float64(ref.Exit / ref.Freed)
 	}
-	return append(x, logRatio(b.live, float64(ref.MaxLive)), logRatio(b.live, float64(ref.Left)), logRatio(b.ages[0], float64(ref.MaxAge)),
-		logRatio(b.ages[0], float64(ref.MaxLife)), old, logRatio(b.live, float64(ref.Live[now])), logRatio(b.allocs, float64(ref.Allocs/ref.Runs)),
+	return append(x, logRatio(b.live, float64(ref.MaxLive)), logRatio(b.live, float64(ref.Left)), logRatio(b.age(0), float64(ref.MaxAge)),
+		logRatio(b.age(0), float64(ref.MaxLife)), old, logRatio(b.live, float64(ref.Live[now])), logRatio(b.allocs, float64(ref.Allocs/ref.Runs)),
 		float64(ref.Freed/ref.Allocs), exit, outside)
 }
 
