@@ -4,7 +4,6 @@ import (
 	"iter"
 	"maps"
 	"math"
-	"slices"
 
 	"leakformer/ingest"
 )
@@ -31,12 +30,10 @@ type Block struct {
 // only its life is kept in full, what many have in common is there once, and the rest is
 // packed.
 type Blocks struct {
-	// lives are in chunks, full but for the last, as a slice that grows would be copied
-	// again and again, and each time both copies would be in memory.
-	lives [][]life
+	lives chunks[life]
 	// traits are what blocks have in common. Which a block has is in of, or in changed,
 	// where it has those that no other has.
-	traits  []traits
+	traits  chunks[traits]
 	of      packed
 	changed map[int32]uint32
 	// byTraits finds those that blocks share, and latest those of a site's last block.
@@ -57,8 +54,9 @@ type traits struct {
 	scans       uint8
 }
 
-// chunkBlocks is how many lives a chunk holds.
-const chunkBlocks = 1 << 16
+// maxTraits bounds byTraits: where nearly every block has traits of its own, it would take
+// more room than it saves, and begins anew.
+const maxTraits = 1 << 18
 
 // BlocksOf returns a list of these blocks, without addresses and lines.
 func BlocksOf(blocks ...Block) Blocks {
@@ -70,26 +68,12 @@ func BlocksOf(blocks ...Block) Blocks {
 }
 
 // Len is the number of blocks.
-func (l *Blocks) Len() int {
-	if k := len(l.lives); k > 0 {
-		return (k-1)*chunkBlocks + len(l.lives[k-1])
-	}
-	return 0
-}
+func (l *Blocks) Len() int { return l.lives.len() }
 
 // Add appends a block, its address, 0 where it is not known, and the line of the log that
 // shows its birth, from 1. It returns the block's index.
 func (l *Blocks) Add(b Block, addr uint64, line uint32) int32 {
-	last := len(l.lives) - 1
-	switch {
-	case last < 0: // It may stay small: it grows as it has to.
-		l.lives = append(l.lives, nil)
-		last++
-	case len(l.lives[last]) == chunkBlocks:
-		l.lives = append(l.lives, make([]life, 0, chunkBlocks))
-		last++
-	}
-	l.lives[last] = append(l.lives[last], life{b.Born, b.Died})
+	l.lives.add(life{b.Born, b.Died})
 	l.of.add(uint64(l.known(b.traits())))
 	l.addrs.add(addr)
 	l.lines.add(uint64(line) - uint64(b.Born))
@@ -102,16 +86,20 @@ func (l *Blocks) known(t traits) uint32 {
 		l.latest = append(l.latest, 0)
 	}
 	latest := &l.latest[t.site]
-	if int(*latest) < len(l.traits) && l.traits[*latest] == t {
+	if int(*latest) < l.traits.len() && *l.traits.at(*latest) == t {
 		return *latest
 	}
 	at, ok := l.byTraits[t]
 	if !ok {
-		if l.byTraits == nil {
+		switch len(l.byTraits) {
+		case 0:
 			l.byTraits = map[traits]uint32{}
+		case maxTraits:
+			clear(l.byTraits)
 		}
-		at = uint32(len(l.traits))
-		l.traits, l.byTraits[t] = append(l.traits, t), at
+		at = uint32(l.traits.len())
+		l.byTraits[t] = at
+		l.traits.add(t)
 	}
 	*latest = at
 	return at
@@ -124,27 +112,26 @@ func (l *Blocks) Set(i int32, b Block) {
 		if l.changed == nil {
 			l.changed = map[int32]uint32{}
 		}
-		at = uint32(len(l.traits))
-		l.traits, l.changed[i] = append(l.traits, traits{}), at
+		at = uint32(l.traits.len())
+		l.changed[i] = at
+		l.traits.add(traits{})
 	}
-	l.traits[at] = b.traits()
+	*l.traits.at(at) = b.traits()
 	l.life(i).died = b.Died
 }
 
 // Die notes the event that freed block i, or [Alive].
 func (l *Blocks) Die(i int32, event uint32) { l.life(i).died = event }
 
-func (l *Blocks) life(i int32) *life {
-	return &l.lives[uint32(i)/chunkBlocks][uint32(i)%chunkBlocks]
-}
+func (l *Blocks) life(i int32) *life { return l.lives.at(uint32(i)) }
 
 func (l *Blocks) traitsOf(i int32) *traits {
 	if l.changed != nil {
 		if at, ok := l.changed[i]; ok {
-			return &l.traits[at]
+			return l.traits.at(at)
 		}
 	}
-	return &l.traits[l.of.at(i)]
+	return l.traits.at(uint32(l.of.at(i)))
 }
 
 func (b *Block) traits() traits { return traits{b.Size, b.Site, b.Count, b.Loss, b.Scans} }
@@ -196,12 +183,10 @@ func (l *Blocks) Line(i int32) uint32 { return uint32(l.lines.at(i) + uint64(l.B
 // Altered is a copy of the list in which blocks have other sites and sizes: those that
 // f makes of what they had.
 func (l *Blocks) Altered(f func(site uint32, size int64) (uint32, int64)) Blocks {
-	out := Blocks{traits: slices.Clone(l.traits), changed: maps.Clone(l.changed), of: l.of.clone(), addrs: l.addrs.clone(), lines: l.lines.clone()}
-	for _, c := range l.lives {
-		out.lives = append(out.lives, slices.Clone(c))
-	}
-	for i := range out.traits {
-		t := &out.traits[i]
+	out := Blocks{lives: l.lives.clone(), traits: l.traits.clone(), changed: maps.Clone(l.changed),
+		of: l.of.clone(), addrs: l.addrs.clone(), lines: l.lines.clone()}
+	for i := range uint32(out.traits.len()) {
+		t := out.traits.at(i)
 		t.site, t.size = f(t.site, t.size)
 	}
 	return out

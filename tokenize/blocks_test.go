@@ -17,7 +17,7 @@ func TestBlocks(t *testing.T) {
 		line uint32
 	}
 	var want []entry
-	for range 2*chunkBlocks + 5 {
+	for range 2*chunkLen + 5 {
 		born := uint32(3 * len(want))
 		e := entry{Block{Size: rng.Int64N(3) << (20 * rng.IntN(3)), Born: born, Died: Alive, Site: rng.Uint32N(5), Count: 1, Scans: 1},
 			rng.Uint64() >> (8 * rng.IntN(9)), max(2*born, 1)}
@@ -60,7 +60,7 @@ func TestBlocksShare(t *testing.T) {
 	for i := range uint32(1000) {
 		l.Add(Block{Size: int64(i % 10), Site: i % 5, Born: i, Died: Alive, Count: 1, Scans: 1}, 0, i+1)
 	}
-	if n := len(l.traits); n != 10 {
+	if n := l.traits.len(); n != 10 {
 		t.Errorf("%d traits of blocks of 10 kinds", n)
 	}
 	for i := range uint8(100) {
@@ -68,8 +68,25 @@ func TestBlocksShare(t *testing.T) {
 		b.Scans = i
 		l.Set(3, b)
 	}
-	if n := len(l.traits); n != 11 || l.Scans(3) != 99 || l.Scans(13) != 1 {
+	if n := l.traits.len(); n != 11 || l.Scans(3) != 99 || l.Scans(13) != 1 {
 		t.Errorf("%d traits, block 3 in %d scans and its like in %d", n, l.Scans(3), l.Scans(13))
+	}
+}
+
+// Blocks that share nothing do not have what finds what they share grow without end.
+func TestBlocksShareNothing(t *testing.T) {
+	var l Blocks
+	const n = maxTraits + 1000
+	for i := range int64(n) {
+		l.Add(Block{Size: i}, 0, 0)
+	}
+	if k := len(l.byTraits); k > maxTraits || l.Len() != n {
+		t.Errorf("%d of %d traits can be found", k, n)
+	}
+	for i, b := range l.All() {
+		if b.Size != int64(i) {
+			t.Fatalf("block %d is %+v", i, b)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ type packed struct {
 	last []uint64
 }
 
-// packedChunk holds the numbers of as many blocks as a chunk of lives.
+// packedChunk holds chunkLen numbers.
 type packedChunk struct {
 	groups []group
 	// words have of each group the least number and, from the next word on, the
@@ -73,16 +73,16 @@ func (p *packed) chunk() *packedChunk {
 	switch {
 	case n == 0: // It may stay small: it grows as it has to.
 		p.chunks = append(p.chunks, packedChunk{})
-	case len(p.chunks[n-1].groups) == chunkBlocks/groupLen:
+	case len(p.chunks[n-1].groups) == chunkLen/groupLen:
 		words := p.chunks[n-1].words // The next chunk grows in the room that they took.
 		p.chunks[n-1].words = slices.Clone(words)
-		p.chunks = append(p.chunks, packedChunk{make([]group, 0, chunkBlocks/groupLen), words[:0]})
+		p.chunks = append(p.chunks, packedChunk{make([]group, 0, chunkLen/groupLen), words[:0]})
 	}
 	return &p.chunks[len(p.chunks)-1]
 }
 
 func (p *packed) at(i int32) uint64 {
-	chunk, nth, in := int(uint32(i)/chunkBlocks), int(uint32(i)%chunkBlocks/groupLen), int(uint32(i)%groupLen)
+	chunk, nth, in := int(uint32(i)/chunkLen), int(uint32(i)%chunkLen/groupLen), int(uint32(i)%groupLen)
 	if chunk == len(p.chunks) || nth == len(p.chunks[chunk].groups) {
 		return p.last[in]
 	}

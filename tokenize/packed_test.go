@@ -31,7 +31,7 @@ func TestPacked(t *testing.T) {
 			}
 		}
 		clone := p.clone()
-		for range 2 * chunkBlocks {
+		for range 2 * chunkLen {
 			p.add(rng.Uint64()) // The clone is of before.
 		}
 		words := 0

@@ -185,15 +185,15 @@ func (s *scoring) load(file logFile) ([]*tokenize.Run, error) {
 	return runs, err
 }
 
-// garbage is how many bytes of it there may be once a log is read. The blocks of a long
-// log are nearly all memory there is, and hold no pointers: to look for it costs little.
+// garbage is how many bytes of it there may be once a long log is read. Its blocks are
+// nearly all memory there is, and hold no pointers: to look for it costs little.
 const garbage = 32 << 20
 
 // garbagePercent is that as a share of the memory in use.
 func garbagePercent() int {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int(min(max(100*garbage/m.HeapAlloc, 2), 100))
+	return int(min(max(100*garbage/m.HeapAlloc, 2), 20))
 }
 
 // title says whose findings follow, where text is of several runs.
