@@ -69,13 +69,13 @@ bench: setup
 	@status=$$(mktemp); { go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...; echo $$? >$$status; } | \
 		tee -a $(BENCH_LOG); exit $$(cat $$status)
 
-# The program beside PyTorch, which uses the same libtorch and BLAS here, and heaptrack's
-# programs, in one table: eval/SPEED.json, and README.md from it. In a quarter of an hour;
-# SPEED=-long has logs of 100 M events read, too, SPEED='-only start' one part measured. The
-# matrix library chooses its kernels by the processor, whatever the shell says.
-# PEER_PYTHON is another Python that has PyTorch.
+# The program beside PyTorch, which uses the same libtorch and BLAS here, scikit-learn and
+# heaptrack's programs, in one table: eval/SPEED.json, and README.md from it. In a quarter of
+# an hour; SPEED=-long has logs of 100 M events read, too, and all built from nothing,
+# SPEED='-only start' one part measured. The matrix library chooses its kernels by the
+# processor, whatever the shell says. PEER_PYTHON is another Python that has both.
 PEER_PYTHON ?= /usr/bin/python3
-bench-peers: PACKAGES += perl util-linux $(if $(filter /usr/bin/python3,$(PEER_PYTHON)),python3-torch)
+bench-peers: PACKAGES += perl util-linux $(if $(filter /usr/bin/python3,$(PEER_PYTHON)),python3-torch python3-sklearn)
 bench-peers: build
 	@go build -o bin/speed ./cmd/leakformer/internal/speed
 	@env -u OPENBLAS_CORETYPE bin/speed -program bin/leakformer -python $(PEER_PYTHON) $(SPEED)

@@ -1,5 +1,5 @@
 // Speed measures leakformer beside what else does the same work: the network beside
-// PyTorch, the reading beside heaptrack's own programs. It writes what it measured to a
+// PyTorch, the learning beside scikit-learn, the reading beside heaptrack's own programs. It writes what it measured to a
 // file and, as a table, into the README.
 //
 //	go run ./cmd/leakformer/internal/speed -program bin/leakformer [-only WORDS] [-long]
@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"time"
 )
@@ -39,7 +40,7 @@ func main() {
 // A measurer carries out comparisons.
 type measurer struct {
 	ctx context.Context
-	// program is leakformer, python one that has PyTorch.
+	// program is leakformer, python one that has PyTorch and scikit-learn.
 	program, python string
 	// corpus is the folder of the runs whose sequences the network is given, logs
 	// that of a log with a leak and a clean one.
@@ -55,17 +56,23 @@ type measurer struct {
 	rows []row
 }
 
+// file is a path in the folder for files.
+func (m *measurer) file(name string) string { return filepath.Join(m.dir, name) }
+
 // comparisons are what there is to measure, in the order of the table.
 var comparisons = []struct {
 	name    string
 	measure func(*measurer) error
 }{
 	{"network", (*measurer).network},
+	{"linear", (*measurer).linear},
+	{"learning", (*measurer).learning},
 	{"reading", (*measurer).reading},
 	{"score", (*measurer).score},
 	{"stream", (*measurer).stream},
 	{"size", (*measurer).size},
 	{"start", (*measurer).start},
+	{"build", (*measurer).build},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -73,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	m := &measurer{ctx: ctx, log: stderr}
 	flags.StringVar(&m.program, "program", "bin/leakformer", "leakformer")
-	flags.StringVar(&m.python, "python", "python3", "a Python that has PyTorch")
+	flags.StringVar(&m.python, "python", "python3", "a Python that has PyTorch and scikit-learn")
 	flags.StringVar(&m.corpus, "corpus", "datasets/corpus", "folder of runs whose sequences the network is given")
 	flags.StringVar(&m.logs, "logs", "cmd/leakformer/testdata/readme", "folder of the logs leaky.zst and clean.1.zst")
 	flags.DurationVar(&m.budget, "budget", 6*time.Second, "time for each comparison")

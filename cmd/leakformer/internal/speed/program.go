@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -111,38 +113,79 @@ func (m *measurer) unpack(path string) (string, error) {
 	return to, err
 }
 
-// stream measures how soon the first leak is found in a log that may be written yet.
+// stream measures how soon the first leak is found in a log that is there already, and
+// in one that is being written.
 func (m *measurer) stream() error {
 	log, err := m.unpack(filepath.Join(m.logs, "leaky.zst"))
 	if err != nil {
 		return err
 	}
-	first := func() (cost, error) {
-		ctx, stop := context.WithTimeout(m.ctx, time.Minute)
-		defer stop()
-		cmd := exec.CommandContext(ctx, m.program, "score", "--follow", "--format", "jsonl", "--reference", filepath.Join(m.logs, "clean.1.zst"), "--", log)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return cost{}, err
-		}
-		start := time.Now()
-		if err := cmd.Start(); err != nil {
-			return cost{}, err
-		}
-		found := bufio.NewScanner(out).Scan()
-		clock := time.Since(start).Seconds()
-		stop()
-		cmd.Wait()
-		if !found {
-			return cost{}, fmt.Errorf("%v finds nothing", cmd.Args)
-		}
-		return costOfState(cmd.ProcessState, clock), nil
-	}
-	our, _, err := m.alternate(first, nil)
+	text, err := os.ReadFile(log)
 	if err != nil {
 		return err
 	}
-	m.add("stream", row{Task: "first finding of score --follow, from the start of the program", Unit: "s", Ours: each(our, clock), Most: 1})
+	live := m.file("live")
+	for _, s := range []struct {
+		task  string
+		first task
+	}{
+		{"first finding of score --follow, from the start of the program", func() (cost, error) { return m.firstFinding(log) }},
+		{"the same of a log that is written from then on, in half a second", func() (cost, error) {
+			written := make(chan error, 1)
+			if err := os.WriteFile(live, nil, 0o644); err != nil {
+				return cost{}, err
+			}
+			go func() { written <- writeSlowly(live, text, time.Second/2) }()
+			c, err := m.firstFinding(live)
+			return c, errors.Join(err, <-written)
+		}},
+	} {
+		our, _, err := m.alternate(s.first, nil)
+		if err != nil {
+			return err
+		}
+		m.add("stream", row{Task: s.task, Unit: "s", Ours: each(our, clock), Most: 1})
+	}
+	return nil
+}
+
+// firstFinding follows a log until something is found in it.
+func (m *measurer) firstFinding(log string) (cost, error) {
+	ctx, stop := context.WithTimeout(m.ctx, time.Minute)
+	defer stop()
+	cmd := exec.CommandContext(ctx, m.program, "score", "--follow", "--format", "jsonl", "--reference", filepath.Join(m.logs, "clean.1.zst"), "--", log)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return cost{}, err
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return cost{}, err
+	}
+	found := bufio.NewScanner(out).Scan()
+	clock := time.Since(start).Seconds()
+	stop()
+	cmd.Wait()
+	if !found {
+		return cost{}, fmt.Errorf("%v finds nothing", cmd.Args)
+	}
+	return costOfState(cmd.ProcessState, clock), nil
+}
+
+// writeSlowly appends a text to a file bit by bit.
+func writeSlowly(path string, text []byte, over time.Duration) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const bits = 50
+	for bit := range slices.Chunk(text, len(text)/bits+1) {
+		if _, err := f.Write(bit); err != nil {
+			return err
+		}
+		time.Sleep(over / bits)
+	}
 	return nil
 }
 

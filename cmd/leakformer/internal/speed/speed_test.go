@@ -2,14 +2,20 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"leakformer/ingest"
+	"leakformer/model"
+	"leakformer/train"
 )
 
 // The README shows what was measured last.
@@ -99,6 +105,52 @@ func TestLog(t *testing.T) {
 		if r := src.Report(); r.Format != "heaptrack" || r.Events != int64(events) || r.Errors+r.OrphanFrees+r.LostFrees > 0 || r.Allocs == r.Frees {
 			t.Errorf("%d events: %+v", events, r)
 		}
+	}
+}
+
+// A log that is written slowly is whole in the end, and takes as long as it is to.
+func TestWriteSlowly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	text := bytes.Repeat([]byte("a line\n"), 1000)
+	if err := writeSlowly(path, text, 0); err == nil {
+		t.Error("no error where there is no file")
+	}
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := writeSlowly(path, text, 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, text) || time.Since(start) < 90*time.Millisecond {
+		t.Errorf("%d bytes after %v, %v", len(got), time.Since(start), err)
+	}
+}
+
+// A batch that is repeated is one that can be learned from.
+func TestRepeat(t *testing.T) {
+	b := aim(rand.New(rand.NewPCG(1, 0)), &train.Batch{B: 2, L: 3, F: 1, Tokens: make([]int32, 6), Lengths: []int32{3, 2}})
+	for _, times := range []int{1, 4} {
+		r := repeat(b, times)
+		if err := r.Validate(); err != nil || r.B != 2*times || positions(r) != 5*times {
+			t.Errorf("%d times: %d sequences, %d positions, %v", times, r.B, positions(r), err)
+		}
+	}
+}
+
+// What scikit-learn reads has as many rows as there are examples.
+func TestWriteTable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "table")
+	if err := writeTable(path, []model.TreeExample{{Features: []float64{1, 2}, Leak: true, Weight: 3}, {Features: []float64{4, 5}, Weight: 6}}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float64, len(text)/8)
+	if _, err := binary.Decode(text, binary.LittleEndian, got); err != nil || !slices.Equal(got, []float64{4, 1, 3, 1, 2, 0, 6, 4, 5}) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 
