@@ -14,9 +14,10 @@ import (
 // when parts of it are taken away.
 type Explainer interface {
 	// LogOdds returns for each sequence the log of p/(1-p), where p is the
-	// probability that its site leaks, of a scene as this one. The sequences are
-	// not changed and not kept. It is called by one goroutine at a time.
-	LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tokenize.Sequence) ([]float64, error)
+	// probability that its site leaks. Sequence i is what is left of that of
+	// views[i]; what a scorer sees in the view itself stays as it is. Neither is
+	// changed or kept. It is called by one goroutine at a time.
+	LogOdds(ctx context.Context, views []*tokenize.View, seqs []*tokenize.Sequence) ([]float64, error)
 }
 
 // An Effect says how much a verdict rests on one thing that the scorer read: what
@@ -39,25 +40,25 @@ type Effect struct {
 // maxParts is how many parts of an effect are kept.
 const maxParts = 8
 
-// attribute finds out what the verdict on a site rests on, largest effect first.
-// It is nil where the log itself says that blocks are lost: the verdict is the log's.
+// attribute finds out what the verdict on a site rests on, largest effect first;
+// alone is its scene without the clean runs. It is nil where the log itself says that blocks are lost: the verdict is the log's.
 //
 // Note: attention weights would cost nothing, but say what was looked at, not what
 // it changed.
-func attribute(ctx context.Context, e Explainer, c *candidate) ([]Effect, error) {
+func attribute(ctx context.Context, e Explainer, c *candidate, alone *tokenize.Scene) ([]Effect, error) {
 	if slices.ContainsFunc(c.view.Live, c.view.Scene.Lost) {
 		return nil, nil
 	}
 	seq := tokenize.Tokenize(c.view)
-	groups := c.groups(seq)
-	seqs := []*tokenize.Sequence{seq}
+	groups := c.groups(seq, alone)
+	views, seqs := []*tokenize.View{c.view}, []*tokenize.Sequence{seq}
 	for _, g := range groups {
-		seqs = append(seqs, g.without)
+		views, seqs = append(views, g.view), append(seqs, g.without)
 		for _, pos := range g.positions {
-			seqs = append(seqs, seq.Without(pos))
+			views, seqs = append(views, g.view), append(seqs, seq.Without(pos))
 		}
 	}
-	odds, err := e.LogOdds(ctx, c.view.Scene, seqs)
+	odds, err := e.LogOdds(ctx, views, seqs)
 	if err != nil {
 		return nil, fmt.Errorf("explaining %s: %w", c.view.Scene.Run.Name, err)
 	}
@@ -93,15 +94,16 @@ func newEffect(what string, all, without float64) Effect {
 // group is something that a sequence tells at one or more positions.
 type group struct {
 	what string
-	// without is the sequence that does not tell it.
+	// without is the sequence that does not tell it, of a view.
 	without *tokenize.Sequence
+	view    *tokenize.View
 	// positions that are worth a look one by one, and their names.
 	positions []int
 	names     []string
 }
 
 // groups are the things that the sequence of a site tells.
-func (c *candidate) groups(seq *tokenize.Sequence) []group {
+func (c *candidate) groups(seq *tokenize.Sequence, alone *tokenize.Scene) []group {
 	named := map[string]int{}
 	var out []group
 	add := func(what, name string, pos int) {
@@ -109,7 +111,7 @@ func (c *candidate) groups(seq *tokenize.Sequence) []group {
 		if !ok {
 			i = len(out)
 			named[what] = i
-			out = append(out, group{what: what})
+			out = append(out, group{what: what, view: c.view})
 		}
 		out[i].positions, out[i].names = append(out[i].positions, pos), append(out[i].names, name)
 	}
@@ -143,10 +145,9 @@ func (c *candidate) groups(seq *tokenize.Sequence) []group {
 			g.positions, g.names = nil, nil
 		}
 	}
-	if s := c.view.Scene; s.Reference.Runs() > 0 {
-		alone := *s
-		alone.Reference = nil
-		out = append(out, group{what: "the clean runs", without: tokenize.Tokenize(alone.View(c.view.Site))})
+	if c.view.Scene.Reference.Runs() > 0 {
+		v := alone.View(c.view.Site)
+		out = append(out, group{what: "the clean runs", view: v, without: tokenize.Tokenize(v)})
 	}
 	return out
 }

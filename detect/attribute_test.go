@@ -144,6 +144,6 @@ type explainer struct {
 	err error
 }
 
-func (e explainer) LogOdds(context.Context, *tokenize.Scene, []*tokenize.Sequence) ([]float64, error) {
+func (e explainer) LogOdds(context.Context, []*tokenize.View, []*tokenize.Sequence) ([]float64, error) {
 	return nil, e.err
 }

@@ -159,10 +159,12 @@ func (d *Detector) Detect(ctx context.Context, scene *tokenize.Scene, h Handler)
 	sum.Course = runCourse(scene.Run, sum.Cut, found)
 	intoGroups(scene.Run, found)
 	explainer, _ := d.Scorer.(Explainer)
+	alone := *scene
+	alone.Reference = nil
 	for i, c := range found {
 		f := c.finding(sum.Threshold)
 		if c.leak && explainer != nil && i < d.Explain {
-			if f.Attribution, err = attribute(ctx, explainer, c); err != nil {
+			if f.Attribution, err = attribute(ctx, explainer, c, &alone); err != nil {
 				return nil, err
 			}
 		}

@@ -3,7 +3,9 @@ package model
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
 	"encoding/gob"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,7 +134,7 @@ type Checkpoint struct {
 const (
 	manifestName  = "manifest.json"
 	weightsName   = "weights.safetensors"
-	treesName     = "trees.gob"
+	treesName     = "trees.json"
 	historiesName = "histories.gob"
 )
 
@@ -216,11 +218,11 @@ func (a archive) trees() (*Trees, error) {
 	if _, err := fs.Stat(a.zip, treesName); err != nil {
 		return nil, nil
 	}
-	packed, err := a.member(treesName)
+	data, err := a.member(treesName)
 	if err != nil {
 		return nil, err
 	}
-	t, err := unpackTrees(packed)
+	t, err := decodeTrees(data)
 	if errors.Is(err, errOtherFeatures) {
 		return nil, &MismatchError{a.name, err.Error()}
 	}
@@ -249,6 +251,17 @@ func (m *Manifest) fits(file string) error {
 		return fmt.Errorf("%s: threshold %v is no probability", file, m.Threshold)
 	}
 	return nil
+}
+
+// ID names what judges: checkpoints with other weights or trees have another.
+func (c *Checkpoint) ID() string {
+	sum := sha256.New()
+	sum.Write(c.Weights)
+	if c.Trees != nil {
+		trees, _ := c.Trees.Encode() // to memory: nothing to go wrong
+		sum.Write(trees)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:4])
 }
 
 // Encode returns the checkpoint as a file's content. Equal checkpoints give equal

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"strings"
 	"testing"
 )
@@ -13,8 +11,7 @@ func TestDefaultCard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(c.Weights)
-	id := hex.EncodeToString(sum[:4])
+	id := c.ID()
 	if want := "model " + id + ":"; !strings.HasPrefix(DefaultCard, want) {
 		t.Errorf("default.md begins with %.40q, want %q: measure the model (make eval-default) and say what came out", DefaultCard, want)
 	}

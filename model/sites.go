@@ -22,10 +22,14 @@ var FeatureNames = func() []string {
 }()
 
 // Features measures sites by hand-made figures, see [FeatureNames]. The zero value is
-// ready. The sites of a scene are measured all at once, when it is first asked for
-// one of them: asking scene by scene is quick. It is for one goroutine at a time, and
-// the scene must not change meanwhile.
-type Features struct {
+// ready. The sites of a scene are measured all at once, when it is first asked for one
+// of them, and remembered for the last two scenes: an explanation looks at a scene and
+// at the same one without clean runs in turn. It is for one goroutine at a time, and
+// scenes must not change meanwhile.
+type Features struct{ last, before sites }
+
+// sites are the figures of a scene's sites.
+type sites struct {
 	scene weak.Pointer[tokenize.Scene] // a memory of it, not a claim to it
 	// figures by site, nil of those with nothing outstanding; sorted by measure.
 	figures [][]float32
@@ -34,48 +38,48 @@ type Features struct {
 
 // Of are the features of a site that has outstanding blocks.
 func (f *Features) Of(v *tokenize.View) []float64 {
-	if key := weak.Make(v.Scene); f.figures == nil || f.scene != key {
-		f.measure(v.Scene)
-		f.scene = key
+	if key := weak.Make(v.Scene); f.last.scene != key {
+		f.last, f.before = f.before, f.last
+		if f.last.scene != key {
+			f.last = measureSites(v.Scene)
+		}
 	}
 	x := make([]float64, len(FeatureNames))
-	for m, value := range f.figures[v.Site] {
+	for m, value := range f.last.figures[v.Site] {
 		x[m] = float64(value)
-		x[len(measures)+m] = rank(f.sorted[m], value)
+		x[len(measures)+m] = rank(f.last.sorted[m], value)
 	}
 	return x
 }
 
-// measure takes the figures of all sites of a scene.
-func (f *Features) measure(s *tokenize.Scene) {
-	f.figures = make([][]float32, len(s.Run.BySite))
-	var next atomic.Int64
-	together(func() {
-		for site := int(next.Add(1)) - 1; site < len(f.figures); site = int(next.Add(1)) - 1 {
-			if v := s.View(site); len(v.Live) > 0 {
-				f.figures[site] = single(measure(v))
-			}
+func measureSites(scene *tokenize.Scene) sites {
+	s := sites{weak.Make(scene), make([][]float32, len(scene.Run.BySite)), make([][]float32, len(measures))}
+	together(len(s.figures), func(site int) {
+		if v := scene.View(site); len(v.Live) > 0 {
+			s.figures[site] = single(measure(v))
 		}
 	})
-	f.sorted = make([][]float32, len(measures))
-	next.Store(0)
-	together(func() {
-		for m := int(next.Add(1)) - 1; m < len(measures); m = int(next.Add(1)) - 1 {
-			for _, row := range f.figures {
-				if row != nil {
-					f.sorted[m] = append(f.sorted[m], row[m])
-				}
+	together(len(measures), func(m int) {
+		for _, row := range s.figures {
+			if row != nil {
+				s.sorted[m] = append(s.sorted[m], row[m])
 			}
-			slices.Sort(f.sorted[m])
 		}
+		slices.Sort(s.sorted[m])
 	})
+	return s
 }
 
-// together has every processor do the same work.
-func together(work func()) {
+// together has every processor do some of n pieces of work.
+func together(n int, work func(i int)) {
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(work)
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				work(i)
+			}
+		})
 	}
 	wg.Wait()
 }

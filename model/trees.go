@@ -25,13 +25,13 @@ type Trees struct {
 	features Features
 }
 
-// treeNode is a leaf, with left 0, or sends a site left if its feature is at most
-// the limit.
+// treeNode is a leaf, with right 0, or sends a site to the next node if its feature is
+// at most the limit, and else to the one on the right.
 type treeNode struct {
-	Feature     int
-	Limit       float64
-	Left, Right int
-	Value       float64
+	feature int
+	limit   float64
+	right   int
+	value   float64
 }
 
 // TreesConfig says how trees are grown. The zero value works.
@@ -105,6 +105,9 @@ func FitTrees(ctx context.Context, examples []TreeExample, cfg TreesConfig) (*Tr
 	return t, nil
 }
 
+// Len is the number of trees.
+func (t *Trees) Len() int { return len(t.trees) }
+
 // Logit is the trees' answer for a site, before calibration. It is for one goroutine
 // at a time.
 func (t *Trees) Logit(v *tokenize.View) float64 { return t.sum(t.features.Of(v)) }
@@ -119,15 +122,15 @@ func (t *Trees) sum(features []float64) float64 {
 
 // leaf is the value of the leaf of a tree that a site falls into.
 func leaf(nodes []treeNode, features []float64) float64 {
-	n := &nodes[0]
-	for n.Left > 0 {
-		if features[n.Feature] <= n.Limit {
-			n = &nodes[n.Left]
+	i := 0
+	for nodes[i].right > 0 {
+		if features[nodes[i].feature] <= nodes[i].limit {
+			i++
 		} else {
-			n = &nodes[n.Right]
+			i = nodes[i].right
 		}
 	}
-	return n.Value
+	return nodes[i].value
 }
 
 // Score implements detect.Scorer.
@@ -248,7 +251,7 @@ func (g *grower) node(index []int32, depth int) int {
 		feature, bin = g.split(index, total)
 	}
 	if feature < 0 {
-		g.nodes[at].Value = -g.cfg.Rate * total.first / (total.second + g.cfg.Pull)
+		g.nodes[at].value = -g.cfg.Rate * total.first / (total.second + g.cfg.Pull)
 		return at
 	}
 	var left, right []int32
@@ -259,9 +262,9 @@ func (g *grower) node(index []int32, depth int) int {
 			right = append(right, i)
 		}
 	}
-	n := treeNode{Feature: feature, Limit: g.limits[feature][bin]}
-	n.Left = g.node(left, depth-1)
-	n.Right = g.node(right, depth-1)
+	n := treeNode{feature: feature, limit: g.limits[feature][bin]}
+	g.node(left, depth-1)
+	n.right = g.node(right, depth-1)
 	g.nodes[at] = n
 	return at
 }

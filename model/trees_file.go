@@ -1,20 +1,26 @@
 package model
 
 import (
-	"bytes"
-	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 )
 
-// packedTrees are trees in a file. The names say what the numbers of features meant
-// when they were grown.
-type packedTrees struct {
-	Features []string
-	Prior    float64
-	Trees    [][]treeNode
+// treesFile is trees in a file. The names say what the numbers of features meant when
+// they were grown.
+type treesFile struct {
+	Features []string   `json:"features"`
+	Prior    float64    `json:"prior"`
+	Trees    []treeFile `json:"trees"`
+}
+
+// treeFile is the nodes of one tree, in their order.
+type treeFile struct {
+	Feature []int     `json:"feature"`
+	Limit   []float64 `json:"limit"`
+	Right   []int     `json:"right"`
+	Value   []float64 `json:"value"`
 }
 
 // maxTrees bounds how many trees, and nodes of one, are read.
@@ -22,45 +28,54 @@ const maxTrees = 1 << 16
 
 // Encode returns the trees as a file's content. Equal trees give equal bytes.
 func (t *Trees) Encode() ([]byte, error) {
-	var out bytes.Buffer
-	err := gob.NewEncoder(&out).Encode(packedTrees{FeatureNames, t.prior, t.trees})
-	return out.Bytes(), err
+	f := treesFile{FeatureNames, t.prior, make([]treeFile, len(t.trees))}
+	for i, nodes := range t.trees {
+		to := &f.Trees[i]
+		for _, n := range nodes {
+			to.Feature, to.Limit = append(to.Feature, n.feature), append(to.Limit, n.limit)
+			to.Right, to.Value = append(to.Right, n.right), append(to.Value, n.value)
+		}
+	}
+	return json.Marshal(f)
 }
 
-// unpackTrees trusts nothing: every way through a tree it returns ends at a leaf.
-func unpackTrees(data []byte) (*Trees, error) {
-	var p packedTrees
-	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&p); err != nil {
+// decodeTrees trusts nothing: every way through a tree it returns ends at a leaf.
+func decodeTrees(data []byte) (*Trees, error) {
+	var f treesFile
+	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, err
 	}
-	if !slices.Equal(p.Features, FeatureNames) {
+	if !slices.Equal(f.Features, FeatureNames) {
 		return nil, errOtherFeatures
 	}
-	if len(p.Trees) > maxTrees || !finite(p.Prior) {
-		return nil, fmt.Errorf("%d trees on %g", len(p.Trees), p.Prior)
+	if len(f.Trees) > maxTrees {
+		return nil, fmt.Errorf("%d trees", len(f.Trees))
 	}
-	for i, nodes := range p.Trees {
-		if err := checkNodes(nodes); err != nil {
+	t := &Trees{prior: f.Prior, trees: make([][]treeNode, len(f.Trees))}
+	for i := range f.Trees {
+		var err error
+		if t.trees[i], err = f.Trees[i].nodes(); err != nil {
 			return nil, fmt.Errorf("tree %d: %w", i, err)
 		}
 	}
-	return &Trees{prior: p.Prior, trees: p.Trees}, nil
+	return t, nil
 }
 
 var errOtherFeatures = errors.New("trees on other features than this program has")
 
-func checkNodes(nodes []treeNode) error {
-	if len(nodes) == 0 || len(nodes) > maxTrees {
-		return fmt.Errorf("%d nodes", len(nodes))
+func (f *treeFile) nodes() ([]treeNode, error) {
+	n := len(f.Value)
+	if n == 0 || n > maxTrees || len(f.Feature) != n || len(f.Limit) != n || len(f.Right) != n {
+		return nil, fmt.Errorf("%d features, %d limits, %d ways and %d values", len(f.Feature), len(f.Limit), len(f.Right), n)
 	}
-	for i, n := range nodes {
-		leaf := n.Left == 0 && n.Right == 0
-		down := n.Left > i && n.Left < len(nodes) && n.Right > i && n.Right < len(nodes)
-		if !leaf && !down || n.Feature < 0 || n.Feature >= len(FeatureNames) || !finite(n.Limit) || !finite(n.Value) {
-			return fmt.Errorf("node %d is %+v", i, n)
+	nodes := make([]treeNode, n)
+	for i := range nodes {
+		to := treeNode{f.Feature[i], f.Limit[i], f.Right[i], f.Value[i]}
+		ends := to.right == 0 || to.right > i+1 && to.right < n
+		if !ends || to.feature < 0 || to.feature >= len(FeatureNames) {
+			return nil, fmt.Errorf("node %d is %+v", i, to)
 		}
+		nodes[i] = to
 	}
-	return nil
+	return nodes, nil
 }
-
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -21,7 +21,7 @@ func TestTreesFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := unpackTrees(data)
+	got, err := decodeTrees(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,11 +33,11 @@ func TestTreesFile(t *testing.T) {
 // Damaged trees are refused: no way through them may end outside, or never.
 func TestTreesFileRefuses(t *testing.T) {
 	for name, damage := range map[string]func(nodes []treeNode){
-		"behind the end": func(n []treeNode) { n[0].Right = len(n) },
-		"backwards":      func(n []treeNode) { n[0].Left = -1 },
-		"itself":         func(n []treeNode) { n[1].Left, n[1].Right = 1, 2 },
-		"half a leaf":    func(n []treeNode) { n[0].Left = 0 },
-		"feature":        func(n []treeNode) { n[0].Feature = len(FeatureNames) },
+		"behind the end": func(n []treeNode) { n[0].right = len(n) },
+		"backwards":      func(n []treeNode) { n[0].right = -1 },
+		"to the left":    func(n []treeNode) { n[0].right = 1 },
+		"no right":       func(n []treeNode) { n[len(n)-1].right = len(n) },
+		"feature":        func(n []treeNode) { n[0].feature = len(FeatureNames) },
 	} {
 		trees := grown(t)
 		damage(trees.trees[2])
@@ -45,11 +45,13 @@ func TestTreesFileRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := unpackTrees(data); err == nil || !strings.HasPrefix(err.Error(), "tree 2: ") {
+		if _, err := decodeTrees(data); err == nil || !strings.HasPrefix(err.Error(), "tree 2: ") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	if _, err := unpackTrees([]byte("no trees")); err == nil {
-		t.Error("text is taken for trees")
+	for _, text := range []string{"no trees", "{}", `{"features": ["a"]}`} {
+		if _, err := decodeTrees([]byte(text)); err == nil {
+			t.Errorf("%s is taken for trees", text)
+		}
 	}
 }

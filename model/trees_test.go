@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"leakformer/detect/detecttest"
@@ -247,6 +248,14 @@ func TestFeaturesFollowTheScene(t *testing.T) {
 		if got, want := outstanding(n), math.Log2(float64(n+1)); math.Abs(got-want) > 1e-6 {
 			t.Errorf("%d outstanding: %v, want %v", n, got, want)
 		}
+	}
+	l, clean := detecttest.NewLog("run", "app"), detecttest.NewLog("clean", "app")
+	l.Alloc("s<main", 8)
+	clean.Alloc("s<main", 8)
+	with, without := l.Scene(t, clean).View(0), l.Scene(t).View(0)
+	first, other := f.Of(with), f.Of(without)
+	if slices.Equal(first, other) || !slices.Equal(f.Of(with), first) || !slices.Equal(f.Of(without), other) {
+		t.Error("looked at in turn, two scenes are mixed up")
 	}
 }
 

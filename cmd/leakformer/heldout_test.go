@@ -178,7 +178,7 @@ func TestAttributionHeldOut(t *testing.T) {
 				rng.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
 				seqs = append(seqs, seq.Without(blocks[:k]...))
 			}
-			odds, err := m.LogOdds(t.Context(), l.Scene, seqs)
+			odds, err := m.LogOdds(t.Context(), slices.Repeat([]*tokenize.View{l.site(f)}, len(seqs)), seqs)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"path/filepath"
 
@@ -69,20 +67,9 @@ func (sh *shell) loadModel(path string, o torch.Options) (*trained, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trained{scorer, c, filepath.Base(path) + "@" + modelID(c)}
+	t := &trained{scorer, c, filepath.Base(path) + "@" + c.ID()}
 	sh.log.Debug("model", "id", t.id, "threshold", c.Manifest.Threshold, "steps", c.Manifest.Steps, "histories", len(c.Histories))
 	return t, nil
-}
-
-// modelID tells models apart that judge differently before calibration.
-func modelID(c *model.Checkpoint) string {
-	sum := sha256.New()
-	sum.Write(c.Weights)
-	if c.Trees != nil {
-		trees, _ := c.Trees.Encode() // to memory: nothing to go wrong
-		sum.Write(trees)
-	}
-	return hex.EncodeToString(sum.Sum(nil)[:4])
 }
 
 // tune tells how the network is computed.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"text/tabwriter"
 
@@ -47,12 +48,23 @@ func (sh *shell) modelInfo(c *cli.Context) error {
 	default:
 		return usagef("--format %s: want text or json", c.String("format"))
 	}
+	if err := writeInfo(sh.stdout, ckpt); err != nil || path != model.DefaultName && path != "" {
+		return err
+	}
+	_, err = fmt.Fprintf(sh.stdout, "\n%s", model.DefaultCard)
+	return err
+}
+
+func writeInfo(out io.Writer, ckpt *model.Checkpoint) error {
 	m, a := &ckpt.Manifest, ckpt.Manifest.Architecture
 	programs, events, labelled := summarise(m.Data)
-	w := tabwriter.NewWriter(sh.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "model\t%s\n", modelID(ckpt))
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "model\t%s\n", ckpt.ID())
 	fmt.Fprintf(w, "made by\t%s\n", m.Made)
 	fmt.Fprintf(w, "network\tTransformer encoder, %d layers of width %d, %d heads, %d KB of weights\n", a.Layers, a.Dim, a.Heads, len(ckpt.Weights)/1000)
+	if ckpt.Trees != nil {
+		fmt.Fprintf(w, "beside it\t%d boosted trees on %d features\n", ckpt.Trees.Len(), len(model.FeatureNames))
+	}
 	fmt.Fprintf(w, "vocabulary\t%s, %d tokens, %d a position\n", m.VocabHash, a.Vocab, a.Fields)
 	fmt.Fprintf(w, "training\t%d steps of %s, seed %d, %d threads, from %s\n", m.Steps, m.Optimiser, m.Seed, m.Threads, origin(m.Init))
 	fmt.Fprintf(w, "learned from\t%d runs (%d labelled) of %d programs, %d events\n", len(m.Data), labelled, len(programs), events)
@@ -64,11 +76,7 @@ func (sh *shell) modelInfo(c *cli.Context) error {
 		fmt.Fprintf(w, "\t%.3f for snapshots with no clean run known\n", m.BlindSeries.Threshold)
 	}
 	fmt.Fprintf(w, "held-out runs\t%s\n", m.Validation)
-	if err := w.Flush(); err != nil || path != model.DefaultName && path != "" {
-		return err
-	}
-	_, err = fmt.Fprintf(sh.stdout, "\n%s", model.DefaultCard)
-	return err
+	return w.Flush()
 }
 
 func origin(init string) string {

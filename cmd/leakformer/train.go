@@ -227,7 +227,7 @@ func (t *training) start(c *cli.Context) error {
 	}
 	if from != nil {
 		arch = from.Manifest.Architecture
-		t.manifest.Init = modelID(from)
+		t.manifest.Init = from.ID()
 		t.from = from
 		// What the model knows of real leaks is not to be unlearned on planted ones.
 		t.cfg.Steps, t.cfg.Rate = cmp.Or(t.cfg.Steps, tuneSteps), cmp.Or(t.cfg.Rate, tuneRate)

@@ -161,7 +161,7 @@ func (s *Scorer) Score(_ context.Context, views []*tokenize.View) (sites []float
 }
 
 // LogOdds implements detect.Explainer.
-func (s *Scorer) LogOdds(_ context.Context, _ *tokenize.Scene, seqs []*tokenize.Sequence) ([]float64, error) {
+func (s *Scorer) LogOdds(_ context.Context, _ []*tokenize.View, seqs []*tokenize.Sequence) ([]float64, error) {
 	odds := make([]float64, len(seqs))
 	for i := range seqs {
 		if s.Odds != nil {

@@ -61,7 +61,6 @@ func (s *Scorer) predict(b *train.Batch) (site, block []float32, err error) {
 func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []float64, blocks [][]float64, err error) {
 	seqs := make([]*tokenize.Sequence, len(views))
 	order := make([]int, len(views))
-	second := s.second(views)
 	for i, v := range views {
 		seqs[i] = tokenize.Tokenize(v)
 		order[i] = i
@@ -83,11 +82,7 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			return nil, nil, err
 		}
 		for i, j := range chunk {
-			z := float64(site[i])
-			if second != nil {
-				z = train.Joint(z, second[j])
-			}
-			sites[j] = s.manifest.Of(views[j].Scene).Calibration.Probability(z)
+			sites[j] = s.manifest.Of(views[j].Scene).Calibration.Probability(s.joint(float64(site[i]), views[j]))
 			shown := make([]float64, seqs[j].Len())
 			for pos := range shown {
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
@@ -99,22 +94,10 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 	return sites, blocks, nil
 }
 
-// second are the trees' logits, nil without trees.
-func (s *Scorer) second(views []*tokenize.View) []float64 {
-	if s.trees == nil {
-		return nil
-	}
-	logits := make([]float64, len(views))
-	for i, v := range views {
-		logits[i] = s.trees.Logit(v)
-	}
-	return logits
-}
-
-// LogOdds returns for each sequence the log-odds that its site leaks, by the network
-// alone: the trees and what the log itself calls lost are not looked at. It makes a Scorer one that
-// can be explained.
-func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tokenize.Sequence) ([]float64, error) {
+// LogOdds returns for each sequence the log-odds that its site leaks: by the network,
+// which sees the sequence, and the trees, which see the view. What the log itself calls
+// lost is not looked at. It makes a Scorer one that can be explained.
+func (s *Scorer) LogOdds(ctx context.Context, views []*tokenize.View, seqs []*tokenize.Sequence) ([]float64, error) {
 	var odds []float64
 	for chunk := range slices.Chunk(seqs, scoreBatch) {
 		if err := ctx.Err(); err != nil {
@@ -125,10 +108,19 @@ func (s *Scorer) LogOdds(ctx context.Context, scene *tokenize.Scene, seqs []*tok
 			return nil, err
 		}
 		for _, z := range site {
-			odds = append(odds, s.manifest.Of(scene).Calibration.LogOdds(float64(z)))
+			v := views[len(odds)]
+			odds = append(odds, s.manifest.Of(v.Scene).Calibration.LogOdds(s.joint(float64(z), v)))
 		}
 	}
 	return odds, nil
+}
+
+// joint is the logit that is calibrated: the network's, and the trees' if there are some.
+func (s *Scorer) joint(network float64, v *tokenize.View) float64 {
+	if s.trees == nil {
+		return network
+	}
+	return train.Joint(network, s.trees.Logit(v))
 }
 
 // certain is the probability of what is a leak by definition.

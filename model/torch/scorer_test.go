@@ -129,7 +129,7 @@ func TestScorerCalibration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		zs, err := s.LogOdds(context.Background(), v.Scene, []*tokenize.Sequence{tokenize.Tokenize(v), tokenize.Tokenize(v).Without(0, 1, 2)})
+		zs, err := s.LogOdds(context.Background(), []*tokenize.View{v, v}, []*tokenize.Sequence{tokenize.Tokenize(v), tokenize.Tokenize(v).Without(0, 1, 2)})
 		if err != nil || len(zs) != 2 || zs[0] == zs[1] {
 			t.Fatalf("log-odds %v: %v", zs, err)
 		}
