@@ -54,8 +54,10 @@ func attribute(ctx context.Context, e Explainer, c *candidate, alone *tokenize.S
 	views, seqs := []*tokenize.View{c.view}, []*tokenize.Sequence{seq}
 	for _, g := range groups {
 		views, seqs = append(views, g.view), append(seqs, g.without)
+		// Of single parts the view stays whole: to go through a site's blocks for each
+		// of them would take long, and changes little.
 		for _, pos := range g.positions {
-			views, seqs = append(views, g.view), append(seqs, seq.Without(pos))
+			views, seqs = append(views, c.view), append(seqs, seq.Without(pos))
 		}
 	}
 	odds, err := e.LogOdds(ctx, views, seqs)
@@ -94,7 +96,7 @@ func newEffect(what string, all, without float64) Effect {
 // group is something that a sequence tells at one or more positions.
 type group struct {
 	what string
-	// without is the sequence that does not tell it, of a view.
+	// without is the sequence that does not tell it, and view the site without it.
 	without *tokenize.Sequence
 	view    *tokenize.View
 	// positions that are worth a look one by one, and their names.
@@ -115,6 +117,12 @@ func (c *candidate) groups(seq *tokenize.Sequence, alone *tokenize.Scene) []grou
 		}
 		out[i].positions, out[i].names = append(out[i].positions, pos), append(out[i].names, name)
 	}
+	meant := func(b int32) bool { _, found := slices.BinarySearch(c.blocks, b); return found }
+	gone := map[string]func(int32) bool{
+		"the freed blocks":             func(b int32) bool { return !c.view.Scene.Live(b) },
+		"the leaked blocks":            meant,
+		"the other outstanding blocks": func(b int32) bool { return c.view.Scene.Live(b) && !meant(b) },
+	}
 	ages, frames := 0, 0
 	for pos := range seq.Len() {
 		switch part := seq.Part(pos); part {
@@ -129,7 +137,7 @@ func (c *candidate) groups(seq *tokenize.Sequence, alone *tokenize.Scene) []grou
 		case tokenize.FreedBlock:
 			add("the freed blocks", "freed block", pos)
 		case tokenize.LiveBlock, tokenize.Entry:
-			if _, meant := slices.BinarySearch(c.blocks, seq.Blocks[pos]); meant {
+			if meant(seq.Blocks[pos]) {
 				add("the leaked blocks", "leaked block", pos)
 			} else {
 				add("the other outstanding blocks", "outstanding block", pos)
@@ -141,6 +149,9 @@ func (c *candidate) groups(seq *tokenize.Sequence, alone *tokenize.Scene) []grou
 	for i := range out {
 		g := &out[i]
 		g.without = seq.Without(g.positions...)
+		if of := gone[g.what]; of != nil {
+			g.view = c.view.Without(of)
+		}
 		if len(g.positions) == 1 {
 			g.positions, g.names = nil, nil
 		}

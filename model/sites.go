@@ -44,8 +44,12 @@ func (f *Features) Of(v *tokenize.View) []float64 {
 			f.last = measureSites(v.Scene)
 		}
 	}
+	figures := f.last.figures[v.Site]
+	if v.Less {
+		figures = single(measure(v))
+	}
 	x := make([]float64, len(FeatureNames))
-	for m, value := range f.last.figures[v.Site] {
+	for m, value := range figures {
 		x[m] = float64(value)
 		x[len(measures)+m] = rank(f.last.sorted[m], value)
 	}
@@ -92,7 +96,7 @@ func single(x []float64) []float32 {
 	return out
 }
 
-// rank is the share of the values that lie below one of them, with half of its equals.
+// rank is the share of the values that lie below a value, with half of its equals.
 func rank(sorted []float32, value float32) float64 {
 	below, _ := slices.BinarySearch(sorted, value)
 	equal, _ := slices.BinarySearchFunc(sorted[below:], value, func(x, value float32) int {

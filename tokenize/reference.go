@@ -1,6 +1,10 @@
 package tokenize
 
-import "sort"
+import (
+	"sort"
+
+	"leakformer/ingest"
+)
 
 // History is the profiles of a program's allocation sites in one or more clean runs.
 type History struct {
@@ -147,6 +151,16 @@ func (r Reference) Covers(run *Run) float64 {
 		}
 	}
 	return float64(known) / float64(run.Blocks.Len())
+}
+
+// For is the reference if it fits a run, and nil if it is of another program or build,
+// or was logged in another way: to a log of all events that it knows little of, all
+// that the run did would be new. Reports and snapshots list too little to tell.
+func (r Reference) For(run *Run) Reference {
+	if run.Class == ingest.Events && r.Covers(run) < minCover {
+		return nil
+	}
+	return r
 }
 
 // minCover is how much of a run a reference has to know to be of the same program.

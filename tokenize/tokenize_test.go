@@ -321,6 +321,31 @@ func TestHistoryMatch(t *testing.T) {
 	if Choose([]*History{h}, b) != nil {
 		t.Error("a history of another program was chosen")
 	}
+	if ref.For(b) != nil || ref.For(a) == nil {
+		t.Error("a history of another program is used, or one of the same is not")
+	}
+	if b.Class = ingest.EndReport; ref.For(b) == nil {
+		t.Error("a report that knows nothing of the clean runs is not compared with them")
+	}
+}
+
+func TestViewWithout(t *testing.T) {
+	run := mustLoad(t, randomLog(9, 3000))
+	(&Scene{Run: run, Cut: 2000}).Views(func(v *View) bool {
+		blocks, live := slices.Clone(v.Blocks), slices.Clone(v.Live)
+		freed := v.Without(func(b int32) bool { return !v.Scene.Live(b) })
+		if !slices.Equal(freed.Blocks, live) || !slices.Equal(freed.Live, live) || !freed.Less || v.Less {
+			t.Errorf("site %d: %v outstanding of %v without the freed blocks, want %v", v.Site, freed.Live, freed.Blocks, live)
+		}
+		none := v.Without(func(int32) bool { return true })
+		if newest := live[len(live)-1:]; !slices.Equal(none.Live, newest) || !slices.Equal(none.Blocks, newest) {
+			t.Errorf("site %d: %v outstanding of %v where all are taken away, want %v", v.Site, none.Live, none.Blocks, newest)
+		}
+		if !slices.Equal(v.Blocks, blocks) || !slices.Equal(v.Live, live) {
+			t.Errorf("site %d: the view itself has changed", v.Site)
+		}
+		return true
+	})
 }
 
 // A clean run compared with itself has as many survivors as expected.

@@ -83,6 +83,8 @@ type View struct {
 	// Ref is what the site did in the clean runs; nil where it is not known.
 	Ref   *Profile
 	Match Match
+	// Less says that some of its blocks were taken away, see Without.
+	Less bool
 }
 
 // View looks at one site.
@@ -104,6 +106,20 @@ func (s *Scene) View(site int) *View {
 		v.Ref, v.Match = s.Reference.Find(&s.Run.Sites[site])
 	}
 	return v
+}
+
+// Without is the view as it would be if some of its blocks had never been: but for the
+// newest of the outstanding ones, where none would be left.
+func (v *View) Without(gone func(block int32) bool) *View {
+	less := *v
+	less.Less = true
+	if less.Live = slices.DeleteFunc(slices.Clone(v.Live), gone); len(less.Live) == 0 {
+		newest, all := v.Live[len(v.Live)-1], gone
+		gone = func(b int32) bool { return b != newest && all(b) }
+		less.Live = []int32{newest}
+	}
+	less.Blocks = slices.DeleteFunc(slices.Clone(v.Blocks), gone)
+	return &less
 }
 
 // Outstanding is the number and the bytes of the live blocks.

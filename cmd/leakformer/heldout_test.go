@@ -168,17 +168,24 @@ func TestAttributionHeldOut(t *testing.T) {
 			if !l.leaks(f) || len(first) < k || len(blocks) < 2*k {
 				continue
 			}
-			seqs := []*tokenize.Sequence{seq}
+			view := l.site(f)
+			views, seqs := []*tokenize.View{view}, []*tokenize.Sequence{seq}
+			without := func(positions []int) {
+				views = append(views, view.Without(func(b int32) bool {
+					return slices.ContainsFunc(positions, func(pos int) bool { return seq.Blocks[pos] == b })
+				}))
+				seqs = append(seqs, seq.Without(positions...))
+			}
 			var positions []int
 			for _, e := range first {
 				positions = append(positions, at[int64(e.Block.Event)])
 			}
-			seqs = append(seqs, seq.Without(positions...))
+			without(positions)
 			for range draws {
 				rng.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
-				seqs = append(seqs, seq.Without(blocks[:k]...))
+				without(blocks[:k])
 			}
-			odds, err := m.LogOdds(t.Context(), slices.Repeat([]*tokenize.View{l.site(f)}, len(seqs)), seqs)
+			odds, err := m.LogOdds(t.Context(), views, seqs)
 			if err != nil {
 				t.Fatal(err)
 			}

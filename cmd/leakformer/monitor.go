@@ -254,7 +254,7 @@ func (sh *shell) monitorConfig(c *cli.Context) (cfg *monitor.Config, done func()
 			t.Close()
 			return nil, nil, err
 		}
-		cfg.Reference = func(*tokenize.Run) tokenize.Reference { return clean }
+		cfg.Reference = clean.For
 	}
 	return cfg, func() { t.Close() }, nil
 }

@@ -143,12 +143,19 @@ func (sh *shell) histories(c *cli.Context, logs []string) (tokenize.Reference, e
 }
 
 // referenceWarnings tells when clean runs are missing or do not fit.
-func referenceWarnings(s *tokenize.Scene, named bool) []string {
+func (s *scoring) referenceWarnings(scene *tokenize.Scene) []string {
+	if !s.named {
+		if scene.Reference.Runs() == 0 {
+			return []string{"no clean run of this program is known: name some with --reference for better findings"}
+		}
+		return nil
+	}
+	known := s.reference.Covers(scene.Run)
 	switch {
-	case named && s.Reference.Covers(s.Run) < 0.3:
-		return []string{fmt.Sprintf("the reference logs know only %.0f %% of this run's allocations: are they of the same build of the program?", 100*s.Reference.Covers(s.Run))}
-	case !named && s.Reference.Runs() == 0:
-		return []string{"no clean run of this program is known: name some with --reference for better findings"}
+	case scene.Reference == nil:
+		return []string{fmt.Sprintf("the reference logs know only %.0f %% of this run's allocations and are not used: make them with the same build of the program and the same tool", 100*known)}
+	case known < 0.3:
+		return []string{fmt.Sprintf("the reference logs know only %.0f %% of this run's allocations: are they of the same build of the program?", 100*known)}
 	}
 	return nil
 }

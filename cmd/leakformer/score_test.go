@@ -28,7 +28,7 @@ func TestScoreAndEval(t *testing.T) {
 		{"score @leaky/4.raw", 3, `(?m)^   1  [01]\.\d+  LEAK .* app\+0x400 < app\+0x100$(?s:.*)^4.raw: leaks at 1 of 2 sites: .*compared with 4 clean runs`},
 		{"score --reference @clean/0.raw @clean/1.raw @leaky/4.raw", 3, `compared with 2 clean runs`},
 		{"score --reference @clean @leaky/4.raw", 3, `compared with 4 clean runs`},
-		{"score --reference @other.raw @leaky/4.raw", 3, `warning: the reference logs know only 0 % of this run's allocations`},
+		{"score --reference @other.raw @leaky/4.raw", 3, `warning: the reference logs know only 0 % of this run's allocations and are not used`},
 		{"score --threshold 1 @leaky/4.raw", 0, `no leak found.*threshold 1.000`},
 		{"score --precision 1 @leaky/4.raw", 0, `no leak found.*threshold 1.000; model`},
 		{"score --precision 0.01 @leaky/4.raw", 3, `leaks at 1 of 2 sites`},

@@ -209,7 +209,7 @@ func (s *scoring) title(run *tokenize.Run, several bool) {
 
 // scene is a run beside the clean runs to compare it with.
 func (s *scoring) scene(run *tokenize.Run) *tokenize.Scene {
-	scene := &tokenize.Scene{Run: run, Cut: detect.CutAt(run, s.c.Float64("cut")), Reference: s.reference}
+	scene := &tokenize.Scene{Run: run, Cut: detect.CutAt(run, s.c.Float64("cut")), Reference: s.reference.For(run)}
 	if !s.named {
 		scene.Reference = tokenize.Choose(s.model.checkpoint.Histories, run)
 	}
@@ -229,7 +229,7 @@ func (s *scoring) detectorOf(scene *tokenize.Scene) detect.Detector {
 func (s *scoring) judge(ctx context.Context, run *tokenize.Run, handler detect.Handler) error {
 	scene := s.scene(run)
 	d := s.detectorOf(scene)
-	d.Warnings = referenceWarnings(scene, s.named)
+	d.Warnings = s.referenceWarnings(scene)
 	findings := &plot.Findings{Handler: handler}
 	sum, err := d.Detect(ctx, scene, findings)
 	if err != nil {
