@@ -4,7 +4,7 @@
 //
 //	leakformer ingest  [--format auto] [-o RUN.arrow|DIR] [--follow [--idle TIME]] LOG...
 //	leakformer check   [--dump] [--format text|json] [--follow [--idle TIME]] LOG...
-//	leakformer train   --clean LOG|DIR... [--labels LABELS.json] [--init MODEL] -o MODEL
+//	leakformer train   --clean LOG|DIR... [--labels LABELS.json] [--init MODEL] [--without-trees] -o MODEL
 //	leakformer score   [--model MODEL] [--reference LOG...] [--format text|jsonl|...] [--all] [--cut SHARE] [--explain N] [--picture FILE.svg]
 //	                   [--precision P | --max-false-alarms-per-run N | --threshold P] [--follow [--idle TIME] [--every TIME]] LOG...
 //	leakformer eval    --labels LABELS.json [--model MODEL | --fold MODEL...] [--reference LOG...] [--blind] [--known] [--peer LOG...] [--peer-labels LABELS.json...]
@@ -47,7 +47,7 @@
 //	    │ in clean runs           ▼
 //	    ▼              5 Finding, Finding, ... Summary ──▶ detect/report, detect/monitor,
 //	  model.Checkpoint            │                        detect/dashboard (over detect/store)
-//	  weights, threshold,         ▼
+//	  weights, trees, thresholds, ▼
 //	  clean Histories  6 eval ◀── datasets.Labels: the truth
 //	                      │
 //	                      ▼
@@ -55,5 +55,6 @@
 //
 // The arrows are the imports, which imports_test.go holds to. What learns (train)
 // and what judges (detect) know nothing of the network: it stands behind
-// train.Learner and detect.Scorer, and model/torch alone needs libtorch.
+// train.Learner and detect.Scorer, and model/torch alone needs libtorch. The boosted
+// trees that judge beside it are a train.Second, in model.
 package main
