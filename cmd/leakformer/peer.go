@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,6 +22,8 @@ func (p *peer) named() bool { return len(p.clean)+len(p.labels) > 0 }
 type forest struct {
 	features model.Features
 	trees    *model.Trees // once they are grown
+	// say tells how far it is; nil: nobody.
+	say func(text string)
 }
 
 // Learn implements train.Second. Trees that came with a model stay as they are: what
@@ -31,7 +34,10 @@ func (f *forest) Learn(ctx context.Context, cases func(func(train.Case) error) e
 	}
 	var learn []model.TreeExample
 	err := cases(func(k train.Case) error {
-		learn = append(learn, f.example(k))
+		learn = append(learn, model.TreeExample{Features: f.features.Of(k.View), Leak: k.Leak, Weight: k.Weight})
+		if f.say != nil && len(learn)%1000 == 0 {
+			f.say(fmt.Sprintf("%d sites for the trees", len(learn)))
+		}
 		return nil
 	})
 	if err != nil {
@@ -43,10 +49,6 @@ func (f *forest) Learn(ctx context.Context, cases func(func(train.Case) error) e
 
 // Logit implements train.Second.
 func (f *forest) Logit(v *tokenize.View) float64 { return f.trees.Logit(v) }
-
-func (f *forest) example(k train.Case) model.TreeExample {
-	return model.TreeExample{Features: f.features.Of(k.View), Leak: k.Leak, Weight: k.Weight}
-}
 
 // trees grows boosted trees on the same sort of scenes that train draws, and
 // chooses their thresholds on the runs held out, as it does.

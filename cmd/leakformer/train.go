@@ -263,6 +263,9 @@ func (t *training) plant(c *cli.Context) {
 		t.forest = &forest{trees: t.from.Trees}
 	default:
 		t.forest = &forest{}
+		if t.sh.terminal() {
+			t.forest.say = func(text string) { fmt.Fprintf(t.sh.stderr, "\r%s \x1b[K", text) }
+		}
 	}
 	t.cfg.Second = t.forest
 }
@@ -457,7 +460,7 @@ func (t *training) statePath() string { return t.out + ".state" }
 // settings names everything that the result depends on.
 func (t *training) settings() string {
 	m := t.manifest
-	text, _ := json.Marshal([]any{m.Made, m.Architecture, m.Init, m.Seed, m.Optimiser, m.Objectives, m.Mix, m.Data, t.cfg.Steps, t.cfg.BatchSize, t.cfg.Rate, tokenize.VocabHash})
+	text, _ := json.Marshal([]any{m.Made, m.Architecture, m.Init, m.Seed, m.Optimiser, m.Objectives, m.Mix, m.Data, t.forest != nil, t.cfg.Steps, t.cfg.BatchSize, t.cfg.Rate, tokenize.VocabHash})
 	return string(text)
 }
 
