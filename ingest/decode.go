@@ -34,17 +34,21 @@ type decoder struct {
 	seq    int64
 	// symbols and strings keep one copy of every name that a log repeats.
 	symbols, strings map[string]string
-	yield            func(Event, error) bool
+	yield            func(*Event, error) bool
 	done             bool
+	event            Event // that is handed out
 }
 
-// emit hands out an event. It goes from hand to hand by its address until here: it is
-// a large struct.
+// emit hands out an event. It goes from hand to hand by its address: it is a large
+// struct. Where it is not d.event, which saves the copy, it stays with the caller.
 func (d *decoder) emit(e *Event) bool {
 	if d.done {
 		return false
 	}
-	if !d.yield(*e, nil) {
+	if e != &d.event {
+		d.event = *e
+	}
+	if !d.yield(&d.event, nil) {
 		d.done = true
 	}
 	return !d.done
@@ -55,7 +59,7 @@ func (d *decoder) bad(line int64, format string, args ...any) bool {
 	err := &SyntaxError{File: d.report.Name, Line: line, Msg: fmt.Sprintf(format, args...)}
 	d.report.Errors++
 	d.report.Warn("%v", err)
-	if !d.done && !d.yield(Event{}, err) {
+	if !d.done && !d.yield(&Event{}, err) {
 		d.done = true
 	}
 	return !d.done
@@ -194,9 +198,11 @@ func (d *decoder) allocIn(heap int32, e *Event) bool {
 		f := Event{Flags: Inferred, Block: lost.block, Addr: e.Addr, Size: lost.size, Stack: lost.stack,
 			Time: e.Time, PID: e.PID, TID: e.TID, Line: e.Line}
 		d.died(&f)
+		birth := *e // e may be d.event, which f takes
 		if !d.emit(&f) {
 			return false
 		}
+		*e = birth
 	}
 	e.Block = block
 	d.born(e)
@@ -297,32 +303,37 @@ func (s *logSource) Close() error    { return s.closer.Close() }
 
 func (s *logSource) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		d := s.dec
-		if s.read {
-			yield(Event{}, fmt.Errorf("%s: the events of a source can be read once", d.report.Name))
-			return
-		}
-		s.read = true
-		d.yield = yield
-		err := s.format.read(d)
-		d.report.Lines = d.lines.n
-		if d.done {
-			return
-		}
-		if d.lines.tooLong > 0 {
-			d.report.Errors += d.lines.tooLong
-			d.report.Warn("%s:%d: %d lines longer than %d bytes skipped (the last of them here)",
-				d.report.Name, d.lines.lastTooLong, d.lines.tooLong, maxLine)
-		}
-		if n := d.stacks.dropped; n > 0 {
-			d.report.Warn("%s: %d times a call stack was left out, because those before fill the table", d.report.Name, n)
-		}
-		if err == nil {
-			err = s.readError()
-		}
-		if err != nil {
-			yield(Event{}, err)
-		}
+		s.each(func(e *Event, err error) bool { return yield(*e, err) })
+	}
+}
+
+// each is Events by address, see [Each].
+func (s *logSource) each(yield func(*Event, error) bool) {
+	d := s.dec
+	if s.read {
+		yield(&Event{}, fmt.Errorf("%s: the events of a source can be read once", d.report.Name))
+		return
+	}
+	s.read = true
+	d.yield = yield
+	err := s.format.read(d)
+	d.report.Lines = d.lines.n
+	if d.done {
+		return
+	}
+	if d.lines.tooLong > 0 {
+		d.report.Errors += d.lines.tooLong
+		d.report.Warn("%s:%d: %d lines longer than %d bytes skipped (the last of them here)",
+			d.report.Name, d.lines.lastTooLong, d.lines.tooLong, maxLine)
+	}
+	if n := d.stacks.dropped; n > 0 {
+		d.report.Warn("%s: %d times a call stack was left out, because those before fill the table", d.report.Name, n)
+	}
+	if err == nil {
+		err = s.readError()
+	}
+	if err != nil {
+		yield(&Event{}, err)
 	}
 }
 

@@ -137,3 +137,18 @@ type Source interface {
 	// Close releases the file.
 	Close() error
 }
+
+// Each reads src as a loop over its Events does, but hands the events out by address:
+// they are large. An event is valid until f returns; f returns false to end the reading.
+func Each(src Source, f func(*Event, error) bool) {
+	if log, ok := src.(*logSource); ok {
+		log.each(f)
+		return
+	}
+	var held Event
+	for e, err := range src.Events() {
+		if held = e; !f(&held, err) {
+			return
+		}
+	}
+}

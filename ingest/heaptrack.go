@@ -203,7 +203,7 @@ func (h *heaptrack) plus(f hexFields, line []byte) bool {
 			return h.bad("allocation of class %#x, of %#x", first, len(h.classes))
 		}
 		c := &h.classes[first]
-		return h.d.allocClass(&Event{Size: c.size, Stack: c.stack, Line: h.d.lines.n}, &c.live)
+		return h.d.allocClass(h.event(c.size, c.stack, 0), &c.live)
 	}
 	trace, ok1 := f.next()
 	addr, ok2 := f.next()
@@ -216,7 +216,14 @@ func (h *heaptrack) plus(f hexFields, line []byte) bool {
 	if first > maxBlock {
 		return h.bad("allocation of %#x bytes", first)
 	}
-	return h.d.alloc(&Event{Size: int64(first), Stack: h.stack(trace), Addr: addr, Line: h.d.lines.n})
+	return h.d.alloc(h.event(int64(first), h.stack(trace), addr))
+}
+
+// event is the decoder's, as it stands on the line.
+func (h *heaptrack) event(size int64, stack StackID, addr uint64) *Event {
+	e := &h.d.event
+	*e = Event{Size: size, Stack: stack, Addr: addr, Line: h.d.lines.n}
+	return e
 }
 
 // minus takes "- ADDRESS" or "- CLASS".
@@ -230,12 +237,12 @@ func (h *heaptrack) minus(f hexFields, line []byte) bool {
 		if what == 0 {
 			return true
 		}
-		return h.d.free(&Event{Addr: what, Line: h.d.lines.n})
+		return h.d.free(h.event(0, 0, what))
 	case what >= uint64(len(h.classes)):
 		return h.bad("free of class %#x, of %#x", what, len(h.classes))
 	}
 	c := &h.classes[what]
-	return h.d.freeClass(&Event{Size: c.size, Stack: c.stack, Line: h.d.lines.n}, &c.live)
+	return h.d.freeClass(h.event(c.size, c.stack, 0), &c.live)
 }
 
 // clock takes "c MILLISECONDS" since the start.

@@ -311,16 +311,18 @@ func (r *traceMalloc) result(p *tracedProcess, addr uint64) bool {
 	case c.size > maxBlock:
 		return r.bad("%s of %d bytes", c.fn.name, c.size)
 	}
-	e := Event{Addr: addr, Size: int64(c.size), Stack: c.fn.stack, PID: p.pid, Line: r.d.lines.n}
+	var flags Flags
 	if isRealloc {
-		e.Flags = Realloc
-		if !r.free(p, c.block, Realloc) {
+		flags = Realloc
+		if !r.free(p, c.block, flags) {
 			return false
 		}
 	}
 	p.used.allocs++
-	p.used.bytes += e.Size
-	return r.d.alloc(&e)
+	p.used.bytes += int64(c.size)
+	e := &r.d.event
+	*e = Event{Addr: addr, Size: int64(c.size), Stack: c.fn.stack, Flags: flags, PID: p.pid, Line: r.d.lines.n}
+	return r.d.alloc(e)
 }
 
 func (r *traceMalloc) free(p *tracedProcess, addr uint64, flags Flags) bool {
@@ -332,7 +334,9 @@ func (r *traceMalloc) free(p *tracedProcess, addr uint64, flags Flags) bool {
 		return !r.d.done
 	}
 	p.used.frees++
-	return r.d.free(&Event{Addr: addr, Flags: flags, PID: p.pid, Line: r.d.lines.n})
+	e := &r.d.event
+	*e = Event{Addr: addr, Flags: flags, PID: p.pid, Line: r.d.lines.n}
+	return r.d.free(e)
 }
 
 // message takes a line that is not about a call: the banner and the heap summary.

@@ -72,6 +72,9 @@ type texts struct {
 }
 
 func (c *texts) set(row int, s string) {
+	if s == "" && !c.offsets.varied {
+		return // as all before it
+	}
 	c.data = append(c.data, s...)
 	c.offsets.end(row, len(c.data))
 }

@@ -77,23 +77,25 @@ func Encode(ctx context.Context, w io.Writer, src ingest.Source, opts Options) e
 	return f.close()
 }
 
-func encodeEvents(ctx context.Context, b *batch, src ingest.Source) error {
+func encodeEvents(ctx context.Context, b *batch, src ingest.Source) (failed error) {
 	var n int64
-	for e, err := range src.Events() {
+	ingest.Each(src, func(e *ingest.Event, err error) bool {
 		if n++; n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+			return false
 		}
 		if err != nil {
-			if _, damaged := errors.AsType[*ingest.SyntaxError](err); damaged {
-				continue
+			if _, damaged := errors.AsType[*ingest.SyntaxError](err); !damaged {
+				failed = err
 			}
-			return err
+		} else if err := b.event(e); err != nil {
+			failed = fmt.Errorf("%s:%d: %w", src.Report().Name, e.Line, err)
 		}
-		if err := b.event(&e); err != nil {
-			return fmt.Errorf("%s:%d: %w", src.Report().Name, e.Line, err)
-		}
+		return failed == nil
+	})
+	if failed == nil {
+		failed = ctx.Err()
 	}
-	return ctx.Err()
+	return failed
 }
 
 // reportJSON is the content of the last row.
