@@ -70,7 +70,7 @@ bench: setup
 		tee -a $(BENCH_LOG); exit $$(cat $$status)
 
 # The program beside PyTorch, which uses the same libtorch and BLAS here, scikit-learn and
-# heaptrack's programs, in one table: eval/SPEED.json, and README.md from it. In seven
+# heaptrack's programs, in one table: eval/SPEED.json, and README.md from it. In eight
 # minutes; SPEED=-long, twelve, has logs of 100 M events read, too, and all built from nothing,
 # SPEED='-only start' one part measured. The matrix library chooses its kernels by the
 # processor, whatever the shell says. PEER_PYTHON is another Python that has both.

@@ -118,6 +118,12 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	c := checkpoint()
+	c.Trees = grown(f)
+	if data, err = c.Encode(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
 	var empty bytes.Buffer
 	zip.NewWriter(&empty).Close()
 	f.Add(empty.Bytes())

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func grown(t *testing.T) *Trees {
+func grown(t testing.TB) *Trees {
 	t.Helper()
 	examples := xor(300, 1)
 	for i := range examples {
@@ -54,4 +54,18 @@ func TestTreesFileRefuses(t *testing.T) {
 			t.Errorf("%s is taken for trees", text)
 		}
 	}
+}
+
+// Whatever is taken for trees comes to an end.
+func FuzzDecodeTrees(f *testing.F) {
+	data, err := grown(f).Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if trees, err := decodeTrees(data); err == nil {
+			trees.sum(make([]float64, len(FeatureNames)))
+		}
+	})
 }

@@ -30,7 +30,7 @@ func xor(n int, seed uint64) []TreeExample {
 	return out
 }
 
-func fit(t *testing.T, examples []TreeExample, cfg TreesConfig) *Trees {
+func fit(t testing.TB, examples []TreeExample, cfg TreesConfig) *Trees {
 	t.Helper()
 	trees, err := FitTrees(context.Background(), examples, cfg)
 	if err != nil {
