@@ -40,8 +40,9 @@ type Effect struct {
 // maxParts is how many parts of an effect are kept.
 const maxParts = 8
 
-// attribute finds out what the verdict on a site rests on, largest effect first;
-// alone is its scene without the clean runs. It is nil where the log itself says that blocks are lost: the verdict is the log's.
+// attribute finds out what the verdict on a site rests on, largest effect first; alone is
+// its scene without the clean runs. It is nil where the log itself says that blocks are
+// lost: the verdict is the log's.
 //
 // Note: attention weights would cost nothing, but say what was looked at, not what
 // it changed.
@@ -96,6 +97,8 @@ func newEffect(what string, all, without float64) Effect {
 // group is something that a sequence tells at one or more positions.
 type group struct {
 	what string
+	// blocks are those of the site that it is, nil where it is something else.
+	blocks func(block int32) bool
 	// without is the sequence that does not tell it, and view the site without it.
 	without *tokenize.Sequence
 	view    *tokenize.View
@@ -108,49 +111,46 @@ type group struct {
 func (c *candidate) groups(seq *tokenize.Sequence, alone *tokenize.Scene) []group {
 	named := map[string]int{}
 	var out []group
-	add := func(what, name string, pos int) {
+	add := func(what, name string, pos int, blocks func(int32) bool) {
 		i, ok := named[what]
 		if !ok {
 			i = len(out)
 			named[what] = i
-			out = append(out, group{what: what, view: c.view})
+			out = append(out, group{what: what, blocks: blocks})
 		}
 		out[i].positions, out[i].names = append(out[i].positions, pos), append(out[i].names, name)
 	}
 	meant := func(b int32) bool { _, found := slices.BinarySearch(c.blocks, b); return found }
-	gone := map[string]func(int32) bool{
-		"the freed blocks":             func(b int32) bool { return !c.view.Scene.Live(b) },
-		"the leaked blocks":            meant,
-		"the other outstanding blocks": func(b int32) bool { return c.view.Scene.Live(b) && !meant(b) },
-	}
+	freed := func(b int32) bool { return !c.view.Scene.Live(b) }
+	others := func(b int32) bool { return !freed(b) && !meant(b) }
 	ages, frames := 0, 0
 	for pos := range seq.Len() {
 		switch part := seq.Part(pos); part {
 		case tokenize.Totals:
-			add("its totals", "", pos)
+			add("its totals", "", pos, nil)
 		case tokenize.Frame:
-			add("its call stack", c.view.Scene.Run.Sites[c.view.Site].Frames[frames].Function, pos)
+			add("its call stack", c.view.Scene.Run.Sites[c.view.Site].Frames[frames].Function, pos, nil)
 			frames++
 		case tokenize.Age:
-			add("the number of old blocks", fmt.Sprintf("blocks %d or more events old", tokenize.AgeAt(ages)), pos)
+			add("the number of old blocks", fmt.Sprintf("blocks %d or more events old", tokenize.AgeAt(ages)), pos, nil)
 			ages++
 		case tokenize.FreedBlock:
-			add("the freed blocks", "freed block", pos)
+			add("the freed blocks", "freed block", pos, freed)
 		case tokenize.LiveBlock, tokenize.Entry:
 			if meant(seq.Blocks[pos]) {
-				add("the leaked blocks", "leaked block", pos)
+				add("the leaked blocks", "leaked block", pos, meant)
 			} else {
-				add("the other outstanding blocks", "outstanding block", pos)
+				add("the other outstanding blocks", "outstanding block", pos, others)
 			}
 		case tokenize.Look:
-			add("the snapshots", "snapshot", pos)
+			add("the snapshots", "snapshot", pos, nil)
 		}
 	}
 	for i := range out {
 		g := &out[i]
-		g.without = seq.Without(g.positions...)
-		if of := gone[g.what]; of != nil {
-			g.view = c.view.Without(of)
+		g.without, g.view = seq.Without(g.positions...), c.view
+		if g.blocks != nil {
+			g.view = c.view.Without(g.blocks)
 		}
 		if len(g.positions) == 1 {
 			g.positions, g.names = nil, nil

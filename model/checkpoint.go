@@ -323,7 +323,7 @@ func (c *Checkpoint) Write(path string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(data); return err })
+	return atomicfile.WriteBytes(path, data)
 }
 
 // packed is a History with its maps in order, so that equal ones give equal bytes.

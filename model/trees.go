@@ -23,6 +23,7 @@ type Trees struct {
 	prior    float64
 	trees    [][]treeNode
 	features Features
+	file     []byte // that they were read from, nil if they were grown
 }
 
 // treeNode is a leaf, with right 0, or sends a site to the next node if its feature is

@@ -28,6 +28,9 @@ const maxTrees = 1 << 16
 
 // Encode returns the trees as a file's content. Equal trees give equal bytes.
 func (t *Trees) Encode() ([]byte, error) {
+	if t.file != nil {
+		return t.file, nil
+	}
 	f := treesFile{FeatureNames, t.prior, make([]treeFile, len(t.trees))}
 	for i, nodes := range t.trees {
 		to := &f.Trees[i]
@@ -51,7 +54,7 @@ func decodeTrees(data []byte) (*Trees, error) {
 	if len(f.Trees) > maxTrees {
 		return nil, fmt.Errorf("%d trees", len(f.Trees))
 	}
-	t := &Trees{prior: f.Prior, trees: make([][]treeNode, len(f.Trees))}
+	t := &Trees{prior: f.Prior, trees: make([][]treeNode, len(f.Trees)), file: data}
 	for i := range f.Trees {
 		var err error
 		if t.trees[i], err = f.Trees[i].nodes(); err != nil {

@@ -157,14 +157,14 @@ func (r Reference) Covers(run *Run) float64 {
 // or was logged in another way: to a log of all events that it knows little of, all
 // that the run did would be new. Reports and snapshots list too little to tell.
 func (r Reference) For(run *Run) Reference {
-	if run.Class == ingest.Events && r.Covers(run) < minCover {
+	if run.Class == ingest.Events && r.Covers(run) < MinCover {
 		return nil
 	}
 	return r
 }
 
-// minCover is how much of a run a reference has to know to be of the same program.
-const minCover = 0.3
+// MinCover is how much of a run a reference has to know to be of the same program.
+const MinCover = 0.3
 
 // Choose returns the histories that fit a run: those of its program, if they know
 // enough of it; else of all programs the one that knows most; else nil.
@@ -173,7 +173,7 @@ func Choose(hs []*History, run *Run) Reference {
 	for _, h := range hs {
 		byProgram[h.Program] = append(byProgram[h.Program], h)
 	}
-	if same := byProgram[run.Program]; same.Covers(run) >= minCover {
+	if same := byProgram[run.Program]; same.Covers(run) >= MinCover {
 		return same
 	}
 	names := make([]string, 0, len(byProgram))
@@ -182,7 +182,7 @@ func Choose(hs []*History, run *Run) Reference {
 	}
 	sort.Strings(names)
 	var best Reference
-	most := minCover
+	most := MinCover
 	for _, name := range names {
 		if c := byProgram[name].Covers(run); c > most {
 			best, most = byProgram[name], c

@@ -41,7 +41,7 @@ func Alone(ctx context.Context, cfg Config, data Data, s Second) (*Result, error
 	if err != nil {
 		return nil, err
 	}
-	exam, err := prepare(ctx, cfg, sp)
+	exam, err := prepare(ctx, cfg, sp, newSampler(sp.train, cfg))
 	if err != nil {
 		return nil, err
 	}

@@ -163,7 +163,8 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	if err != nil {
 		return nil, err
 	}
-	exam, err := prepare(ctx, cfg, sp)
+	draws := newSampler(sp.train, cfg)
+	exam, err := prepare(ctx, cfg, sp, draws)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +174,7 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 	} else if err := learner.Load(bytes.NewReader(st.Learner)); err != nil {
 		return nil, fmt.Errorf("resuming: %w", err)
 	}
-	if err := loop(ctx, cfg, newSampler(sp.train, cfg), exam, st, learner, report); err != nil {
+	if err := loop(ctx, cfg, draws, exam, st, learner, report); err != nil {
 		return nil, err
 	}
 	if err := learner.Load(bytes.NewReader(st.Best)); err != nil {
@@ -188,13 +189,10 @@ func Run(ctx context.Context, cfg Config, data Data, learner Learner, report fun
 }
 
 // prepare has the second judge learn, if there is one, and draws the exam.
-func prepare(ctx context.Context, cfg Config, sp *split) (*exam, error) {
+func prepare(ctx context.Context, cfg Config, sp *split, s *sampler) (*exam, error) {
 	if cfg.Second != nil {
-		// Its scenes are drawn by a sampler of its own: the learner's stay what they are.
-		draw := func(f func(Case) error) error {
-			return toLearn(ctx, newSampler(sp.train, Config{Seed: cfg.Seed, Mix: cfg.Mix}), casesScenes, f)
-		}
-		if err := cfg.Second.Learn(ctx, draw); err != nil {
+		cases := func(f func(Case) error) error { return toLearn(ctx, s, casesScenes, f) }
+		if err := cfg.Second.Learn(ctx, cases); err != nil {
 			return nil, err
 		}
 	}

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/cmd/leakformer/internal/learn"
 	"leakformer/eval"
 	"leakformer/model"
 	"leakformer/tokenize"
@@ -20,10 +20,9 @@ func (p *peer) named() bool { return len(p.clean)+len(p.labels) > 0 }
 
 // forest is trees as a training's second judge.
 type forest struct {
-	features model.Features
-	trees    *model.Trees // once they are grown
-	// say tells how far it is; nil: nobody.
-	say func(text string)
+	trees *model.Trees // once they are grown
+	// drawn is told how many sites there are to learn from so far; nil: nobody.
+	drawn func(n int)
 }
 
 // Learn implements train.Second. Trees that came with a model stay as they are: what
@@ -32,18 +31,11 @@ func (f *forest) Learn(ctx context.Context, cases func(func(train.Case) error) e
 	if f.trees != nil {
 		return nil
 	}
-	var learn []model.TreeExample
-	err := cases(func(k train.Case) error {
-		learn = append(learn, model.TreeExample{Features: f.features.Of(k.View), Leak: k.Leak, Weight: k.Weight})
-		if f.say != nil && len(learn)%1000 == 0 {
-			f.say(fmt.Sprintf("%d sites for the trees", len(learn)))
-		}
-		return nil
-	})
+	examples, err := learn.ForTrees(cases, f.drawn)
 	if err != nil {
 		return err
 	}
-	f.trees, err = model.FitTrees(ctx, learn, model.TreesConfig{})
+	f.trees, err = model.FitTrees(ctx, examples, model.TreesConfig{})
 	return err
 }
 

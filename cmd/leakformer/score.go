@@ -154,7 +154,7 @@ func (s *scoring) referenceWarnings(scene *tokenize.Scene) []string {
 	switch {
 	case scene.Reference == nil:
 		return []string{fmt.Sprintf("the reference logs know only %.0f %% of this run's allocations and are not used: make them with the same build of the program and the same tool", 100*known)}
-	case known < 0.3:
+	case known < tokenize.MinCover:
 		return []string{fmt.Sprintf("the reference logs know only %.0f %% of this run's allocations: are they of the same build of the program?", 100*known)}
 	}
 	return nil

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
 
 	"github.com/urfave/cli/v2"
 
@@ -71,7 +70,7 @@ func (sh *shell) tokenizeAction(c *cli.Context) error {
 	case path == "":
 		path = log + ".tokens" + arrowSuffix
 	}
-	if err := atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(out.Bytes()); return err }); err != nil {
+	if err := atomicfile.WriteBytes(path, out.Bytes()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(sh.stdout, "%s: %d sequences, %d bytes\n", path, n, out.Len())

@@ -19,9 +19,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"leakformer/cmd/leakformer/internal/learn"
 	"leakformer/cmd/leakformer/internal/plot"
 	"leakformer/datasets"
-	"leakformer/eval"
 	"leakformer/ingest/atomicfile"
 	"leakformer/model"
 	"leakformer/model/torch"
@@ -135,33 +135,13 @@ func (sh *shell) lessons(c *cli.Context, clean, labelFiles []string) (*lessons, 
 			return nil, err
 		}
 		all.add(run, l.Log, trace)
-		if err := sh.learn(&all.Data, run, l); err != nil {
+		if ok, err := learn.Add(&all.Data, run, l); err != nil {
 			return nil, err
+		} else if !ok {
+			sh.warn("note: the labels of %s name no blocks: passed over", l.Log)
 		}
 	}
 	return all, datasets.CheckSplit(false, all.part)
-}
-
-// learn adds a run whose leaks are known to the data.
-func (sh *shell) learn(data *train.Data, run *tokenize.Run, l *datasets.LogLabels) error {
-	if l.Class == datasets.Clean {
-		data.Clean = append(data.Clean, run)
-		return nil
-	}
-	truth, err := eval.Match(run, l)
-	if err != nil {
-		return err
-	}
-	labelled := train.Labelled{Run: run}
-	for block, event := range truth.Leaks() {
-		labelled.Leaks = append(labelled.Leaks, train.Leak{Block: block, Event: event})
-	}
-	if len(labelled.Leaks) == 0 {
-		sh.warn("note: the labels of %s name no blocks: passed over", l.Log)
-		return nil
-	}
-	data.Labelled = append(data.Labelled, labelled)
-	return nil
 }
 
 // training makes one model.
@@ -264,7 +244,11 @@ func (t *training) plant(c *cli.Context) {
 	default:
 		t.forest = &forest{}
 		if t.sh.terminal() {
-			t.forest.say = func(text string) { fmt.Fprintf(t.sh.stderr, "\r%s \x1b[K", text) }
+			t.forest.drawn = func(n int) {
+				if n%1000 == 0 {
+					fmt.Fprintf(t.sh.stderr, "\r%d sites for the trees \x1b[K", n)
+				}
+			}
 		}
 	}
 	t.cfg.Second = t.forest

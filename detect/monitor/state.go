@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -105,10 +104,7 @@ func (f *stateFile) write(s *State) error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return err
 	}
-	err = atomicfile.Write(f.path, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
+	err = atomicfile.WriteBytes(f.path, data)
 	if err == nil {
 		f.last = data
 	}

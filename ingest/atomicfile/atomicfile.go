@@ -49,6 +49,11 @@ func Write(path string, write func(io.Writer) error) (err error) {
 	return nil
 }
 
+// WriteBytes is Write of what is there already.
+func WriteBytes(path string, data []byte) error {
+	return Write(path, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
 func writeDirect(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"leakformer/cmd/leakformer/internal/learn"
 	"leakformer/datasets"
-	"leakformer/eval"
 	"leakformer/ingest/columnar"
 	"leakformer/model"
 	"leakformer/model/torch"
@@ -88,13 +88,9 @@ type trees struct {
 }
 
 // Learn implements [train.Second].
-func (t *trees) Learn(ctx context.Context, cases func(func(train.Case) error) error) error {
+func (t *trees) Learn(ctx context.Context, cases func(func(train.Case) error) error) (err error) {
 	begun := stopwatch()
-	err := cases(func(k train.Case) error {
-		t.cases = append(t.cases, model.TreeExample{Features: t.features.Of(k.View), Leak: k.Leak, Weight: k.Weight})
-		return nil
-	})
-	if err != nil {
+	if t.cases, err = learn.ForTrees(cases, nil); err != nil {
 		return err
 	}
 	t.drawn = begun()
@@ -241,20 +237,6 @@ func (m *measurer) learnFrom(data *train.Data, path string, l *datasets.LogLabel
 	if err != nil {
 		return err
 	}
-	if l.Class == datasets.Clean {
-		data.Clean = append(data.Clean, run)
-		return nil
-	}
-	truth, err := eval.Match(run, l)
-	if err != nil {
-		return err
-	}
-	labelled := train.Labelled{Run: run}
-	for block, event := range truth.Leaks() {
-		labelled.Leaks = append(labelled.Leaks, train.Leak{Block: block, Event: event})
-	}
-	if len(labelled.Leaks) > 0 {
-		data.Labelled = append(data.Labelled, labelled)
-	}
-	return nil
+	_, err = learn.Add(data, run, l)
+	return err
 }

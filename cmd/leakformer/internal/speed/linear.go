@@ -26,7 +26,11 @@ func (m *measurer) linear() error {
 		return err
 	}
 	defer side.close()
-	if _, err := side.do("start %s 1", weights); err != nil {
+	var alone both = func(format string, args ...any) (a, b answer, err error) {
+		a, err = side.do(format, args...)
+		return a, b, err
+	}
+	if _, _, err := alone("start %s 1", weights); err != nil {
 		return err
 	}
 	batch, _, err := m.batches(c)
@@ -36,10 +40,7 @@ func (m *measurer) linear() error {
 	first := 0.0
 	for _, times := range []int{1, 2, 4} {
 		b := repeat(batch, times)
-		if err := writeBatch(m.file("batch"), b); err != nil {
-			return err
-		}
-		if _, err := side.do("batch %s", m.file("batch")); err != nil {
+		if err := m.give(alone, b); err != nil {
 			return err
 		}
 		our, _, err := m.alternate(side.task("step 1e-5"), nil)

@@ -57,7 +57,7 @@ func (m *measurer) sides(c model.Config, width, threads int) error {
 	if err != nil {
 		return err
 	}
-	weights := filepath.Join(m.dir, "weights")
+	weights := m.file("weights")
 	if err := saveWeights(weights, c); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ type both func(format string, args ...any) (ours, theirs answer, err error)
 
 // give hands a batch to both sides.
 func (m *measurer) give(to both, b *train.Batch) error {
-	path := filepath.Join(m.dir, "batch")
+	path := m.file("batch")
 	if err := writeBatch(path, b); err != nil {
 		return err
 	}

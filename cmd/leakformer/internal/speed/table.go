@@ -55,12 +55,7 @@ func (t table) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return whole(path, append(text, '\n'))
-}
-
-// whole writes a file in the place of the one that is there.
-func whole(path string, content []byte) error {
-	return atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(content); return err })
+	return atomicfile.WriteBytes(path, append(text, '\n'))
 }
 
 func load(path string) (t table, err error) {
@@ -106,7 +101,7 @@ func (t table) insert(path string) error {
 		return err
 	}
 	b.WriteString(end + after)
-	return whole(path, b.Bytes())
+	return atomicfile.WriteBytes(path, b.Bytes())
 }
 
 // write writes the table as Markdown.
