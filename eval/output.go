@@ -77,8 +77,8 @@ func (r Row) title() string {
 	title := fmt.Sprintf("%s: %d runs, %d sites, %d leak (flagging nothing is right for %s)",
 		strings.Join(parts, ", "), m.Runs, m.Sites, m.Positives, figure(m.BaseRate.Value, 4))
 	if g := m.Grouping; !g.IsZero() {
-		title += fmt.Sprintf("; %d leaked entries of %d causes in %d groups: purity %s, adjusted Rand index %s",
-			g.Entries, g.Causes, g.Groups, figure(g.Purity(), 3), figure(g.AdjustedRand(), 3))
+		title += fmt.Sprintf("; %d leaked entries of %d causes in %d groups: purity %s, completeness %s, adjusted Rand index %s",
+			g.Entries, g.Causes, g.Groups, figure(g.Purity(), 3), figure(g.Completeness(), 3), figure(g.AdjustedRand(), 3))
 	}
 	return title
 }
