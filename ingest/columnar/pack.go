@@ -2,6 +2,7 @@ package columnar
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	"github.com/klauspost/compress/zstd"
@@ -17,28 +18,18 @@ type packer struct {
 	body    []byte
 	nodes   [][2]int64 // rows and nulls of each column, those within others too
 	buffers [][2]int64 // where in the body each buffer lies, and how long it is
-	same    map[sameKey][]byte
+	numbers *numberCoder
 	message *flatbuffers.Builder
 	bits    []byte  // scratch
 	ends    []int32 // scratch
 }
-
-// sameKey is a buffer that repeats one unit.
-type sameKey struct {
-	unit string
-	n    int
-}
-
-// maxSame bounds the buffers that are kept: there is one for each column of a
-// full batch and one for each of the last.
-const maxSame = 64
 
 func newPacker() (*packer, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return nil, err
 	}
-	return &packer{zstd: enc, same: map[sameKey][]byte{}, message: flatbuffers.NewBuilder(4096)}, nil
+	return &packer{zstd: enc, numbers: newNumberCoder(), message: flatbuffers.NewBuilder(4096)}, nil
 }
 
 // pack returns the message of a record batch and its body; both are valid until
@@ -81,16 +72,21 @@ func (p *packer) absent() {
 	p.buffers = append(p.buffers, [2]int64{int64(len(p.body)), 0})
 }
 
-// buffer compresses a buffer: its length stands before it.
+// buffer compresses bytes that are no numbers.
 func (p *packer) buffer(b []byte) {
 	if len(b) == 0 {
 		p.absent()
 		return
 	}
-	start := len(p.body)
-	p.body = binary.LittleEndian.AppendUint64(p.body, uint64(len(b)))
+	start := p.begin(len(b))
 	p.body = p.zstd.EncodeAll(b, p.body)
 	p.end(start)
+}
+
+// begin opens a buffer: its length stands before it.
+func (p *packer) begin(n int) int {
+	p.body = binary.LittleEndian.AppendUint64(p.body, uint64(n))
+	return len(p.body) - 8
 }
 
 // end closes the buffer that begins at start; all begin at multiples of 8.
@@ -101,41 +97,39 @@ func (p *packer) end(start int) {
 	}
 }
 
-// repeat is buffer for n times the same unit.
-func (p *packer) repeat(unit []byte, n int) {
-	start := len(p.body)
-	if packed, ok := p.same[sameKey{string(unit), n}]; ok {
-		p.body = append(p.body, packed...)
-		p.end(start)
-		return
-	}
-	all := make([]byte, 0, len(unit)*n)
-	for range n {
-		all = append(all, unit...)
-	}
-	p.buffer(all)
-	if len(p.same) >= maxSame {
-		clear(p.same)
-	}
-	last := p.buffers[len(p.buffers)-1]
-	p.same[sameKey{string(unit), n}] = append([]byte(nil), p.body[start:][:last[1]]...)
-}
-
 // fixed is a column of n rows of fixed width.
 func fixed[T value](p *packer, c *column[T], n int) {
-	if c.varied {
-		p.numbers(bytesOf(c.values), n)
-		return
-	}
 	p.node(n, 0)
 	p.absent()
-	p.repeat(bytesOf([]T{c.same}), n)
+	numbers(p, c, n)
 }
 
-func (p *packer) numbers(values []byte, n int) {
-	p.node(n, 0)
-	p.absent()
-	p.buffer(values)
+// numbers is a buffer of the n values of a column.
+func numbers[T value](p *packer, c *column[T], n int) {
+	if len(c.values) > 0 {
+		c.fill(n)
+		some(p, c.values[:n])
+		return
+	}
+	if n == 0 {
+		p.absent()
+		return
+	}
+	start := p.begin(n * int(unsafe.Sizeof(T(0))))
+	p.body = appendRuns(p.numbers, p.body, c.whole(), n)
+	p.end(start)
+}
+
+// some is a buffer of numbers.
+func some[T value](p *packer, values []T) {
+	if len(values) == 0 {
+		p.absent()
+		return
+	}
+	all := bytesOf(values)
+	start := p.begin(len(all))
+	p.body = p.numbers.appendNumbers(p.body, all, int(unsafe.Sizeof(T(0))))
+	p.end(start)
 }
 
 func (p *packer) wide(c *wide, n int) {
@@ -146,24 +140,16 @@ func (p *packer) wide(c *wide, n int) {
 func (p *packer) texts(c *texts, n int) {
 	p.node(n, 0)
 	p.absent()
-	p.offsets(&c.offsets, n)
+	numbers(p, &c.offsets.column, n+1)
 	p.buffer(c.data)
-}
-
-func (p *packer) offsets(c *offsets, n int) {
-	if c.varied {
-		p.buffer(bytesOf(c.values))
-	} else {
-		p.repeat(bytesOf([]int32{0}), n+1)
-	}
 }
 
 // entries is a column of n rows that is null but where c says.
 func (p *packer) entries(c *entries, n int) {
 	p.node(n, n-len(c.rows))
 	if len(c.rows) == 0 {
-		p.repeat([]byte{0}, (n+7)/8)
-		p.repeat(bytesOf([]int32{0}), n+1)
+		numbers(p, &column[uint8]{}, (n+7)/8)
+		numbers(p, &column[int32]{}, n+1)
 		return
 	}
 	p.bits = append(p.bits[:0], make([]byte, (n+7)/8)...)
@@ -179,8 +165,8 @@ func (p *packer) entries(c *entries, n int) {
 	for len(p.ends) <= n {
 		p.ends = append(p.ends, end)
 	}
-	p.buffer(p.bits)
-	p.buffer(bytesOf(p.ends))
+	some(p, p.bits)
+	some(p, p.ends)
 }
 
 // frames are the entries of the column frames: a struct for each.
@@ -192,13 +178,17 @@ func (p *packer) frames(f *frameRows) {
 	p.texts(&f.file, f.n)
 	fixed(p, &f.line, f.n)
 	fixed(p, &f.address, f.n)
-	p.numbers(f.inlined, f.n)
+	p.node(f.n, 0)
+	p.absent()
+	some(p, f.inlined)
 }
 
 // stacks are the entries of the column stacks: a list for each.
 func (p *packer) stacks(s *stackRows) {
 	p.node(s.n, 0)
 	p.absent()
-	p.offsets(&s.offsets, s.n)
-	p.numbers(bytesOf(s.frames), len(s.frames))
+	numbers(p, &s.offsets.column, s.n+1)
+	p.node(len(s.frames), 0)
+	p.absent()
+	some(p, s.frames)
 }

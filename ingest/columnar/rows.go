@@ -23,28 +23,47 @@ type rows struct {
 // blocks before it, and last the event before it, in whose place it is put.
 func (r *rows) event(e *ingest.Event, born int64, last *ingest.Event) {
 	n := r.n
-	r.op.set(n, uint8(e.Op))
-	r.loss.set(n, uint8(e.Loss))
-	r.flags.set(n, uint8(e.Flags))
-	r.seq.set(n, e.Seq-last.Seq)
-	r.time.set(n, int64(e.Time-last.Time))
-	r.age.set(n, age(e, born))
-	r.addr.set(n, e.Addr)
-	r.size.set(n, uint64(e.Size))
-	r.count.set(n, e.Count)
-	r.stack.set(n, uint32(e.Stack))
-	r.scan.set(n, e.Scan)
-	r.pid.set(n, e.PID)
-	r.tid.set(n, e.TID)
+	kept := r.op.set(n, uint8(e.Op))
+	kept = r.loss.set(n, uint8(e.Loss)) && kept
+	kept = r.flags.set(n, uint8(e.Flags)) && kept
+	kept = r.seq.set(n, e.Seq-last.Seq) && kept
+	kept = r.time.set(n, int64(e.Time-last.Time)) && kept
+	kept = r.age.set(n, age(e, born)) && kept
+	kept = r.addr.set(n, e.Addr) && kept
+	kept = r.size.set(n, uint64(e.Size)) && kept
+	kept = r.count.set(n, e.Count) && kept
+	kept = r.stack.set(n, uint32(e.Stack)) && kept
+	kept = r.scan.set(n, e.Scan) && kept
+	kept = r.pid.set(n, e.PID) && kept
+	kept = r.tid.set(n, e.TID) && kept
+	kept = r.line.set(n, e.Line-last.Line) && kept
 	comm := e.Comm
 	if comm != "" {
 		comm = clean(comm)
 	}
-	r.comm.set(n, comm)
-	r.line.set(n, e.Line-last.Line)
+	kept = r.comm.set(n, comm) && kept
 	r.bytes += len(comm)
+	if !kept {
+		for _, c := range r.ofEvents() {
+			c.keep(n)
+		}
+	}
 	r.n++
 	last.Seq, last.Time, last.Line = e.Seq, e.Time, e.Line
+}
+
+// setter is a column that is being filled.
+type setter interface {
+	keep(row int)
+	clear()
+}
+
+// ofEvents are the columns that each event has a value of.
+func (r *rows) ofEvents() [15]setter {
+	return [...]setter{
+		&r.op, &r.loss, &r.flags, &r.seq, &r.time, &r.age, &r.addr, &r.size, &r.count, &r.stack, &r.scan,
+		&r.pid, &r.tid, &r.line, &r.comm,
+	}
 }
 
 // none appends a row that is no event.
@@ -83,10 +102,10 @@ func (r *rows) end(report string) {
 // clear empties the columns and keeps their memory.
 func (r *rows) clear() {
 	r.n, r.bytes = 0, 0
-	for _, c := range [...]interface{ clear() }{
-		&r.op, &r.loss, &r.flags, &r.seq, &r.time, &r.age, &r.addr, &r.size, &r.count, &r.stack, &r.scan,
-		&r.pid, &r.tid, &r.comm, &r.line, &r.frames, &r.newFrames, &r.stacks, &r.newStacks, &r.report,
-	} {
+	for _, c := range r.ofEvents() {
+		c.clear()
+	}
+	for _, c := range [...]interface{ clear() }{&r.frames, &r.newFrames, &r.stacks, &r.newStacks, &r.report} {
 		c.clear()
 	}
 	r.reportText = r.reportText[:0]
@@ -101,12 +120,19 @@ type frameRows struct {
 	inlined                []byte // a bitmap
 }
 
+func (f *frameRows) columns() [5]setter {
+	return [...]setter{&f.function, &f.module, &f.file, &f.line, &f.address}
+}
+
 func (f *frameRows) add(frame *ingest.Frame) {
 	f.function.set(f.n, frame.Function)
 	f.module.set(f.n, frame.Module)
 	f.file.set(f.n, frame.File)
 	f.line.set(f.n, int64(frame.Line))
 	f.address.set(f.n, frame.Address)
+	for _, c := range f.columns() {
+		c.keep(f.n)
+	}
 	if f.n%8 == 0 {
 		f.inlined = append(f.inlined, 0)
 	}
@@ -117,7 +143,7 @@ func (f *frameRows) add(frame *ingest.Frame) {
 }
 
 func (f *frameRows) clear() {
-	for _, c := range [...]interface{ clear() }{&f.function, &f.module, &f.file, &f.line, &f.address} {
+	for _, c := range f.columns() {
 		c.clear()
 	}
 	f.n, f.inlined = 0, f.inlined[:0]
@@ -135,6 +161,7 @@ func (s *stackRows) add(frames []ingest.FrameID) {
 		s.frames = append(s.frames, uint32(id))
 	}
 	s.offsets.end(s.n, len(s.frames))
+	s.offsets.keep(s.n)
 	s.n++
 }
 
