@@ -86,7 +86,7 @@ type heaptrackClass struct {
 
 func readHeaptrack(d *decoder) error {
 	h := &heaptrack{d: d, byIP: map[uint64]uint32{}}
-	for {
+	for h.classEvents() {
 		line, ok := d.lines.next()
 		if !ok {
 			return nil
@@ -108,6 +108,31 @@ func readHeaptrack(d *decoder) error {
 			return nil
 		}
 	}
+	return nil
+}
+
+// classEvents takes the lines at the front of what has been read that are plain "+ CLASS"
+// or "- CLASS": nearly all of an interpreted file. It returns false when nobody listens any
+// more.
+func (h *heaptrack) classEvents() bool {
+	const most = len("+ ") + 8
+	l := h.d.lines
+	for len(h.classes) > 0 && len(l.ahead) > most {
+		b := l.ahead
+		class, n := hexDigits(b[2:most])
+		if b[1] != ' ' || b[2+n] != '\n' || n == 0 || class >= uint64(len(h.classes)) || b[0] != '+' && b[0] != '-' {
+			break
+		}
+		l.ahead = b[2+n+1:]
+		l.n++
+		h.d.report.Recognised++
+		c := &h.classes[class]
+		e := h.event(c.size, c.stack, 0)
+		if b[0] == '+' && !h.d.allocClass(e, &c.live) || b[0] == '-' && !h.d.freeClass(e, &c.live) {
+			return false
+		}
+	}
+	return true
 }
 
 // versionLine takes "v TOOLVERSION [FILEVERSION]".
