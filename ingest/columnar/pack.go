@@ -10,8 +10,7 @@ import (
 
 // packer makes record batches: it compresses the columns one by one and describes
 // them in the message that stands before them. It does what arrow's writer does,
-// with one compressor for the whole run, and a column whose rows are all the same
-// is not compressed anew for each batch.
+// with one compressor for the whole run, and one of its own for numbers.
 // Note: arrow's writer took three quarters of the time of Write.
 type packer struct {
 	zstd    *zstd.Encoder
