@@ -238,6 +238,10 @@ func reported(c *candidate) []reason {
 	case scans > 1:
 		rs = append(rs, reason{2, fmt.Sprintf("seen in up to %s in a row", count(int64(scans), "scan"))})
 	}
+	if all := len(c.view.Blocks); c.view.Scene.Rescanned() && all > len(c.view.Live) {
+		rs = append(rs, reason{2.5, fmt.Sprintf("%s of the %s suspected here vanished in a later scan, and %s no leak",
+			comma(int64(all-len(c.view.Live))), count(int64(all), "object"), were(all-len(c.view.Live)))})
+	}
 	if p := c.view.Ref; p != nil {
 		rs = append(rs, reason{1, fmt.Sprintf("up to %s of this site outstanding in %s", count(int64(p.Left), "block"), count(int64(p.Runs), "clean run"))})
 	} else if runs := c.view.Scene.Reference.Runs(); runs > 0 {
@@ -269,6 +273,13 @@ func are(n int, noun string) string {
 		return "1 " + noun + " is"
 	}
 	return count(int64(n), noun) + " are"
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
 }
 
 // allocated tells when blocks of these ages were.

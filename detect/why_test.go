@@ -64,6 +64,15 @@ func TestWhy(t *testing.T) {
 		l.Outstanding("leak<main", 1, 8, ingest.Reachable)
 		return l
 	}
+	scans := func() *detecttest.Log {
+		l := detecttest.NewScans("kmemleak", "")
+		for scan := range int32(2) {
+			for addr := range uint64(3 - scan) {
+				l.Suspect(scan, "leak<probe", addr+1)
+			}
+		}
+		return l
+	}
 	for _, c := range []struct {
 		name        string
 		log         *detecttest.Log
@@ -102,6 +111,11 @@ func TestWhy(t *testing.T) {
 		{"memcheck", report(), nil, 1, []string{
 			"3 blocks (96 bytes) definitely lost: no pointer to the start or into it was found",
 			"1 block (8 bytes) still reachable: a pointer to the start was found",
+		}},
+		{"kmemleak", scans(), nil, 1, []string{
+			"2 blocks (16 bytes) unreferenced: kmemleak found no pointer there",
+			"1 of the 3 objects suspected here vanished in a later scan, and was no leak",
+			"seen in up to 2 scans in a row",
 		}},
 	} {
 		d := &detect.Detector{Scorer: &detecttest.Scorer{Sites: map[string]float64{"leak": c.probability, "other": 0}}, Threshold: 0.5, All: true}

@@ -25,6 +25,8 @@ type Rule struct {
 	Class ingest.Class
 	// Series says that it is for snapshots, too.
 	Series bool
+	// Scans says that it is for repeated scans of a leak checker only.
+	Scans bool
 
 	threshold float64
 	// measure is the larger the more suspicious the site is; a rule flags it
@@ -54,6 +56,8 @@ func Rules() []*Rule {
 		{Name: "more than left in clean runs, and staler", Class: events, Clean: true, threshold: 1, measure: leftAndStaler},
 		{Name: "reported", Class: report, threshold: 1, measure: notFreed},
 		{Name: "more than 3 reported", Class: report, threshold: 4, measure: live},
+		{Name: "more than vanished", Class: report, Scans: true, threshold: 1, measure: overVanished},
+		{Name: "more than 3, and than vanished", Class: report, Scans: true, threshold: 4, measure: liveOverVanished},
 		{Name: "definitely lost", Class: report, threshold: 1, measure: definite},
 		{Name: "more than left in clean runs", Class: report, Clean: true, threshold: 1, measure: moreThanLeft},
 	}
@@ -61,7 +65,11 @@ func Rules() []*Rule {
 
 // Applies reports whether the rule has what it needs in a scene.
 func (r *Rule) Applies(s *tokenize.Scene) bool {
-	return (s.Run.Class == r.Class || s.IsSeries() && r.Series) && (!r.Clean || s.Reference.Runs() > 0)
+	class := s.Run.Class
+	if s.IsReport() {
+		class = ingest.EndReport // repeated scans are one, too
+	}
+	return (class == r.Class || s.IsSeries() && r.Series) && (!r.Clean || s.Reference.Runs() > 0) && (!r.Scans || s.Rescanned())
 }
 
 // Score judges sites alone: a rule says nothing about single blocks.
@@ -237,6 +245,20 @@ func moreThanLeft(v *tokenize.View) float64 {
 }
 
 func leftAndStaler(v *tokenize.View) float64 { return min(moreThanLeft(v), staler(v)) }
+
+// overVanished: of what scans list of a site, more stays than vanishes, which shows that
+// it was no leak.
+func overVanished(v *tokenize.View) float64 {
+	return float64(len(v.Live)) / float64(len(v.Blocks)-len(v.Live)+1)
+}
+
+// liveOverVanished is live where more stays than vanishes.
+func liveOverVanished(v *tokenize.View) float64 {
+	if overVanished(v) < 1 {
+		return 0
+	}
+	return live(v)
+}
 
 // definite is the verdict of the tool that wrote a report: blocks that memcheck
 // calls definitely lost, or kmemleak unreferenced.

@@ -157,6 +157,30 @@ func TestRulesOfReports(t *testing.T) {
 	}
 }
 
+// Of what repeated scans list, those that vanished count against a site.
+func TestRulesOfScans(t *testing.T) {
+	for _, c := range []struct {
+		stay, vanish int
+		want         []string
+	}{
+		{3, 3, []string{"reported", "definitely lost"}},
+		{3, 2, []string{"reported", "more than vanished", "definitely lost"}},
+		{5, 5, []string{"reported", "more than 3 reported", "definitely lost"}},
+		{5, 4, []string{"reported", "more than 3 reported", "more than vanished", "more than 3, and than vanished", "definitely lost"}},
+	} {
+		l := detecttest.NewScans("scans", "app")
+		for i := range c.stay + c.vanish {
+			l.Suspect(0, "s<main", uint64(i+1))
+		}
+		for i := range c.stay {
+			l.Suspect(1, "s<main", uint64(i+1))
+		}
+		if got := flags(t, l.Scene(t)); !slices.Equal(got, c.want) {
+			t.Errorf("%d stay and %d vanish: flagged by %q, want %q", c.stay, c.vanish, got, c.want)
+		}
+	}
+}
+
 // A rule's verdict does not depend on how its measure is turned into a score.
 func TestRuleScore(t *testing.T) {
 	for m, want := range map[float64]bool{0: false, 0.0999: false, 0.1: true, 3: true} {

@@ -34,6 +34,9 @@ type Run struct {
 	// does not stand has no point of it. Of a long series some snapshots are left out.
 	Snapshots []Snapshot
 	Series    [][]Point
+	// Scans is how many times the log of a leak checker lists what it suspects, not
+	// counting scans without suspects; 0 in a log of events.
+	Scans int
 	// Report tells how the log was read.
 	Report *ingest.Report
 
@@ -203,6 +206,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 	switch {
 	case ok && was.scan < e.Scan:
 		b := l.run.Blocks.At(was.block)
+		l.alias(e.Stack, b.Site)
 		if was.scan == e.Scan-1 && was.n < math.MaxUint8 {
 			was.n++
 		}
@@ -221,10 +225,7 @@ func (l *loader) outstanding(e ingest.Event, seq uint32) {
 }
 
 func (l *loader) site(e ingest.Event) uint32 {
-	for int(e.Stack) >= len(l.bare) {
-		l.bare = append(l.bare, isBare(l.stacks.Frames(ingest.StackID(len(l.bare)))))
-		l.known = append(l.known, -1)
-	}
+	l.meet(e.Stack)
 	if at := l.known[e.Stack]; at >= 0 {
 		return uint32(at)
 	}
@@ -233,6 +234,23 @@ func (l *loader) site(e ingest.Event) uint32 {
 		l.known[e.Stack] = int32(at)
 	}
 	return at
+}
+
+// meet makes room for what is known of a stack.
+func (l *loader) meet(stack ingest.StackID) {
+	for int(stack) >= len(l.bare) {
+		l.bare = append(l.bare, isBare(l.stacks.Frames(ingest.StackID(len(l.bare)))))
+		l.known = append(l.known, -1)
+	}
+}
+
+// alias notes that a stack is that of a site, if it is new: an object that was listed
+// before tells so where the names on its stack have gone with their kernel module.
+func (l *loader) alias(stack ingest.StackID, site uint32) {
+	l.meet(stack)
+	if l.known[stack] < 0 && !l.bare[stack] {
+		l.known[stack] = int32(site)
+	}
 }
 
 // newSite finds the site of a stack that is new, or of a size.
@@ -270,7 +288,7 @@ func isBare(frames []ingest.Frame) bool {
 func (l *loader) finish(report *ingest.Report) {
 	r := l.run
 	r.Report, r.Class, r.Name = report, report.Class, report.Name
-	r.Program = program(report.Command)
+	r.Program, r.Scans = program(report.Command), len(l.scanned)
 	if r.Class != ingest.Events {
 		for _, o := range l.scans {
 			next := sort.Search(len(l.scanned), func(i int) bool { return l.scanned[i].scan > o.scan })

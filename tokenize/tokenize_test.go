@@ -375,6 +375,32 @@ func BenchmarkTokenize(b *testing.B) {
 	b.ReportMetric(float64(run.Blocks.Len())*float64(b.N)/b.Elapsed().Seconds(), "blocks/s")
 }
 
+// An object that was listed before tells which site a stack is of whose names have gone
+// with their kernel module.
+func TestScansWithoutNames(t *testing.T) {
+	f := &fakeLog{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Snapshots}}
+	stack := func(frame ingest.Frame) ingest.StackID {
+		return f.stacks.Stack([]ingest.FrameID{f.stacks.Frame(frame)})
+	}
+	named, nameless, other := stack(ingest.Frame{Function: "probe", Module: "lab"}), stack(ingest.Frame{Address: 0xffff1}), stack(ingest.Frame{Address: 0xffff2})
+	for i, o := range []struct {
+		scan  int32
+		addr  uint64
+		stack ingest.StackID
+	}{{0, 1, named}, {0, 2, named}, {1, 1, nameless}, {1, 3, nameless}, {1, 4, other}} {
+		f.events = append(f.events, ingest.Event{Op: ingest.Outstanding, Seq: int64(i), Block: int64(i),
+			Addr: o.addr, Size: 32, Count: 1, Stack: o.stack, Scan: o.scan, Loss: ingest.Unreferenced})
+	}
+	run := mustLoad(t, f)
+	var got []uint32
+	for i := range int32(run.Blocks.Len()) {
+		got = append(got, run.Blocks.Site(i))
+	}
+	if want := []uint32{0, 0, 0, 1}; !slices.Equal(got, want) || run.Scans != 2 {
+		t.Errorf("the objects are of the sites %v in %d scans, want %v in 2", got, run.Scans, want)
+	}
+}
+
 // An object of a series of scans lives until the first scan that lacks it.
 func TestScans(t *testing.T) {
 	f := &fakeLog{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Snapshots}}

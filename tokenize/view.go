@@ -87,6 +87,10 @@ type View struct {
 	Less bool
 }
 
+// Rescanned reports whether a leak checker looked more than once, so that objects it
+// suspected can have vanished.
+func (s *Scene) Rescanned() bool { return s.IsReport() && s.Run.Scans > 1 }
+
 // View looks at one site.
 func (s *Scene) View(site int) *View {
 	v := &View{Scene: s, Site: site, Blocks: s.Run.BySite[site]}

@@ -38,6 +38,13 @@ func NewReport(name, program string) *Log {
 	return l
 }
 
+// NewScans starts an empty log of a leak checker that looks again and again.
+func NewScans(name, program string) *Log {
+	l := NewLog(name, program)
+	l.report.Class = ingest.Snapshots
+	return l
+}
+
 // stack makes a call stack of function names, as "inner<outer<main".
 func (l *Log) stack(functions string) ingest.StackID {
 	var frames []ingest.FrameID
@@ -75,6 +82,12 @@ func (l *Log) Free(block int64) {
 func (l *Log) Outstanding(site string, blocks, size int64, loss ingest.Loss) {
 	l.add(ingest.Event{Op: ingest.Outstanding, Loss: loss, Block: l.born, Size: size, Count: blocks, Stack: l.stack(site)})
 	l.born += blocks
+}
+
+// Suspect adds an object of 8 bytes that a scan lists; scans count from 0, in order.
+func (l *Log) Suspect(scan int32, site string, addr uint64) {
+	l.add(ingest.Event{Op: ingest.Outstanding, Loss: ingest.Unreferenced, Scan: scan, Block: l.born, Addr: addr, Size: 8, Count: 1, Stack: l.stack(site)})
+	l.born++
 }
 
 func (l *Log) add(e ingest.Event) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -82,7 +83,7 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			return nil, nil, err
 		}
 		for i, j := range chunk {
-			sites[j] = s.manifest.Of(views[j].Scene).Calibration.Probability(s.joint(float64(site[i]), views[j]))
+			sites[j] = 1 / (1 + math.Exp(-s.odds(float64(site[i]), views[j])))
 			shown := make([]float64, seqs[j].Len())
 			for pos := range shown {
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
@@ -109,10 +110,25 @@ func (s *Scorer) LogOdds(ctx context.Context, views []*tokenize.View, seqs []*to
 		}
 		for _, z := range site {
 			v := views[len(odds)]
-			odds = append(odds, s.manifest.Of(v.Scene).Calibration.LogOdds(s.joint(float64(z), v)))
+			odds = append(odds, s.odds(float64(z), v))
 		}
 	}
 	return odds, nil
+}
+
+// odds are the log-odds that a site leaks, from the network's logit.
+func (s *Scorer) odds(network float64, v *tokenize.View) float64 {
+	return s.manifest.Of(v.Scene).Calibration.LogOdds(s.joint(network, v)) + staying(v)
+}
+
+// staying is what the repeated scans of a leak checker add to the log-odds of a site: the
+// odds that what is suspected there stays, by Laplace's rule of succession, from the
+// suspects that did and those that vanished, which were no leaks.
+func staying(v *tokenize.View) float64 {
+	if !v.Scene.Rescanned() {
+		return 0
+	}
+	return math.Log(float64(len(v.Live)+1) / float64(len(v.Blocks)-len(v.Live)+1))
 }
 
 // joint is the logit that is calibrated: the network's, and the trees' if there are some.

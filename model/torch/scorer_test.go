@@ -217,6 +217,44 @@ func TestScorerBelievesTheChecker(t *testing.T) {
 	}
 }
 
+// What vanished from a later scan speaks against what is still listed, and what stayed
+// for it; where there was one scan, neither is known.
+func TestScorerCountsWhatVanished(t *testing.T) {
+	for _, c := range []struct {
+		first, second int // objects listed
+		want          float64
+	}{{7, 0, 0}, {7, 2, math.Log(3. / 6)}, {7, 7, math.Log(8)}, {1, 1, math.Log(2)}} {
+		l := &listed{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Snapshots}}
+		for scan, objects := range []int{c.first, c.second} {
+			for i := range objects {
+				l.events = append(l.events, ingest.Event{Op: ingest.Outstanding, Seq: int64(len(l.events)), Block: int64(len(l.events)),
+					Loss: ingest.Unreferenced, Scan: int32(scan), Addr: uint64(i + 1), Size: 8, Count: 1, Stack: l.site("f")})
+			}
+		}
+		vs := views(t, l)
+		if got := staying(vs[0]); got != c.want {
+			t.Errorf("%d objects, then %d: %v, want %v", c.first, c.second, got, c.want)
+		}
+		s, err := NewScorer(randomCheckpoint(t), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sites, _, err := s.Score(context.Background(), vs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net, _, err := s.predict(train.NewBatch([]*tokenize.Sequence{tokenize.Tokenize(vs[0])}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		without := s.manifest.Report.Calibration.LogOdds(float64(net[0]))
+		if d := math.Log(sites[0]/(1-sites[0])) - without - c.want; math.Abs(d) > 1e-5 {
+			t.Errorf("%d objects, then %d: log-odds off by %v", c.first, c.second, d)
+		}
+		s.Close()
+	}
+}
+
 func TestScorerRefusesOtherWeights(t *testing.T) {
 	c := randomCheckpoint(t)
 	c.Manifest.Architecture.Layers = 2
