@@ -56,6 +56,11 @@ func (c *column[T]) keep(row int) {
 	}
 }
 
+// constant reports whether all rows say the same.
+func (c *column[T]) constant() bool {
+	return len(c.values) == 0 && (len(c.runs) == 0 || len(c.runs) == 1 && c.runs[0].from == 0)
+}
+
 // fill makes values of so many rows at least.
 func (c *column[T]) fill(n int) {
 	from := len(c.values)

@@ -65,8 +65,7 @@
 //
 // # Encoding
 //
-// The buffers are compressed with zstd, each by itself; those of strings have its
-// checksums, those of numbers have none. The file carries the end-of-stream marker
+// The buffers are compressed with zstd, each by itself. The file carries the end-of-stream marker
 // before its footer, so that it can also be read from a pipe, as the stream that
 // starts 8 bytes into it. Strings that are not UTF-8, which Arrow demands, have
 // U+FFFD in place of the bad bytes.

@@ -434,7 +434,7 @@ func TestLaws(t *testing.T) {
 
 func TestAge(t *testing.T) {
 	alloc := hostileRow{event: ingest.Event{Op: ingest.Alloc, Count: 1}}
-	data := hostileRun(t, func(r *rows) { r.age.low.runs = []run[uint32]{{0, 7}} }, alloc)
+	data := hostileRun(t, func(r *rows) { r.age.low.last = 7 }, alloc)
 	if _, err := readAll(data); err == nil || !strings.Contains(err.Error(), "row 1: an alloc has an age of 7 blocks") {
 		t.Errorf("error %v", err)
 	}
