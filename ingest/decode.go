@@ -299,7 +299,14 @@ type logSource struct {
 
 func (s *logSource) Stacks() *Stacks { return s.dec.stacks }
 func (s *logSource) Report() *Report { return s.dec.report }
-func (s *logSource) Close() error    { return s.closer.Close() }
+
+func (s *logSource) Close() error {
+	s.in.close()
+	if s.closer == nil {
+		return nil
+	}
+	return s.closer.Close()
+}
 
 func (s *logSource) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {

@@ -36,7 +36,17 @@ func Open(path string, opts Options) (Source, error) {
 // never seeks, so that r can be a pipe.
 // The name stands in messages and in the report.
 func NewSource(name string, r io.Reader, opts Options) (Source, error) {
-	in := &input{r: r}
+	in := newInput(r)
+	src, err := newLogSource(name, in, opts)
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	src.closer, _ = r.(io.Closer)
+	return src, nil
+}
+
+func newLogSource(name string, in *input, opts Options) (*logSource, error) {
 	plain, err := in.unpack()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -54,10 +64,6 @@ func NewSource(name string, r io.Reader, opts Options) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	closer, _ := r.(io.Closer)
-	if closer == nil {
-		closer = io.NopCloser(r)
-	}
 	return &logSource{
 		dec: &decoder{
 			lines:  ls,
@@ -67,7 +73,6 @@ func NewSource(name string, r io.Reader, opts Options) (Source, error) {
 		},
 		in:     in,
 		format: format,
-		closer: closer,
 	}, nil
 }
 
@@ -76,7 +81,7 @@ var errDamaged = errors.New("the compressed data are damaged or end early")
 
 // explain tells damage in the data from a failure to read them.
 func (in *input) explain(err error) error {
-	if in.err == nil || in.err == io.EOF {
+	if ended := in.ended(); ended == nil || ended == io.EOF {
 		return fmt.Errorf("%w (%w)", errDamaged, err)
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf16"
 
 	"github.com/klauspost/compress/zstd"
@@ -301,6 +302,40 @@ func TestCloseClosesReader(t *testing.T) {
 	}
 	if err := src.Close(); err != nil || c.closed != 1 {
 		t.Error(err, c.closed)
+	}
+}
+
+// A file that is closed half-way, or refused, leaves nothing that goes on unpacking it.
+func TestCloseEndsUnpacking(t *testing.T) {
+	once := packed(t, packZstd, []byte(smallTrace(1<<18)))
+	refused := packed(t, packZstd, bytes.Repeat([]byte("no log\n"), 1<<20))
+	for name, data := range map[string][]byte{"once": once, "twice": packed(t, packZstd, once), "refused": refused} {
+		path := filepath.Join(t.TempDir(), "log.zst")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		before := runtime.NumGoroutine()
+		for range 20 {
+			src, err := ingest.Open(path, ingest.Options{})
+			if err != nil {
+				if name != "refused" {
+					t.Fatal(err)
+				}
+				continue
+			}
+			for range src.Events() {
+				break
+			}
+			if err := src.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for begun := time.Now(); runtime.NumGoroutine() > before && time.Since(begun) < 5*time.Second; {
+			time.Sleep(time.Millisecond)
+		}
+		if n := runtime.NumGoroutine(); n > before {
+			t.Errorf("%s: %d goroutines before, %d after", name, before, n)
+		}
 	}
 }
 

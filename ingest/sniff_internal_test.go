@@ -46,7 +46,8 @@ func headOf(t *testing.T, file string) []byte {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	in := &input{r: f}
+	in := newInput(f)
+	defer in.close()
 	plain, err := in.unpack()
 	if err != nil {
 		t.Fatal(err)

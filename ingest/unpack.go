@@ -8,6 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -26,16 +30,46 @@ const maxLayers = 3
 // other error comes from unpacking, and means damage.
 type input struct {
 	r   io.Reader
+	mu  sync.Mutex // what is unpacked ahead is read by another goroutine
 	err error
+	// ahead says that unpacking may go on while what is unpacked is read: reading r
+	// never has to wait for others.
+	ahead    bool
+	decoders []*zstd.Decoder // to be closed
+}
+
+func newInput(r io.Reader) *input {
+	in := &input{r: r}
+	if f, ok := r.(*os.File); ok {
+		st, err := f.Stat()
+		in.ahead = err == nil && st.Mode().IsRegular()
+	}
+	return in
 }
 
 func (in *input) Read(p []byte) (int, error) {
-	if in.err != nil {
-		return 0, in.err
+	if err := in.ended(); err != nil {
+		return 0, err
 	}
 	n, err := in.r.Read(p)
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	in.err = err
 	return n, err
+}
+
+// ended is the error that ended the file, nil before that.
+func (in *input) ended() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.err
+}
+
+// close ends what unpacks ahead.
+func (in *input) close() {
+	for _, d := range slices.Backward(in.decoders) {
+		d.Close()
+	}
 }
 
 // unpack undoes the compressions whose magic the file carries, also when it was
@@ -48,7 +82,7 @@ func (in *input) unpack() (io.Reader, error) {
 		if err != nil && err != io.EOF && len(head) == 0 {
 			return nil, in.explain(err)
 		}
-		next, err := unpackLayer(br, head)
+		next, err := in.unpackLayer(br, head)
 		switch {
 		case errors.Is(err, errTooLarge):
 			return nil, err
@@ -67,13 +101,20 @@ func (in *input) unpack() (io.Reader, error) {
 var errTooLarge = errors.New("unpack it first")
 
 // unpackLayer returns nil for data in no known compression.
-func unpackLayer(r io.Reader, head []byte) (io.Reader, error) {
+func (in *input) unpackLayer(r io.Reader, head []byte) (io.Reader, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(r)
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		// One goroutine: a reader that is dropped half-way leaves nothing running.
-		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxWindow))
+		goroutines := 1
+		if in.ahead {
+			goroutines = min(2, runtime.GOMAXPROCS(0))
+		}
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(goroutines), zstd.WithDecoderMaxMemory(maxWindow))
+		if err == nil {
+			in.decoders = append(in.decoders, d)
+		}
+		return d, err
 	case bytes.HasPrefix(head, []byte("BZh")):
 		return bzip2.NewReader(r), nil
 	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):

@@ -46,15 +46,10 @@ func (sh *shell) openLog(path, format string) (ingest.Source, error) {
 
 // newSource looks at the first bytes of r: a pipe cannot be opened twice.
 func newSource(name string, r io.Reader, c io.Closer, format string) (ingest.Source, error) {
-	b := bufio.NewReader(r)
-	head, err := b.Peek(8)
+	head, in, err := peek(r, c)
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	in := struct {
-		io.Reader
-		io.Closer
-	}{b, c}
 	if columnar.IsRun(head) {
 		return columnar.NewSource(name, in)
 	}
@@ -63,6 +58,23 @@ func newSource(name string, r io.Reader, c io.Closer, format string) (ingest.Sou
 		err = fmt.Errorf("%w\n  if you know what it is, name it with --log-format", err)
 	}
 	return src, err
+}
+
+// peek returns the first bytes of r, and what reads it from the start. A file that can
+// be read twice stays one, which is unpacked while it is read.
+func peek(r io.Reader, c io.Closer) ([]byte, io.ReadCloser, error) {
+	head := make([]byte, 8)
+	if f, ok := r.(*os.File); ok && f == c {
+		if n, err := f.ReadAt(head, 0); err == nil || err == io.EOF {
+			return head[:n], f, err
+		}
+	}
+	b := bufio.NewReader(r)
+	head, err := b.Peek(len(head))
+	return head, struct {
+		io.Reader
+		io.Closer
+	}{b, c}, err
 }
 
 // loadRun reads a whole log and passes on what its parse report warns of.
