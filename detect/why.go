@@ -65,7 +65,7 @@ type facts struct {
 
 func measure(c *candidate) *facts {
 	s := c.view.Scene
-	f := &facts{candidate: c, live: len(c.view.Live), freed: len(c.view.Blocks) - len(c.view.Live)}
+	f := &facts{candidate: c, live: len(c.view.Live), freed: c.view.Gone()}
 	f.oldest = s.Cut - s.Run.Blocks.Born(c.blocks[0])
 	f.youngest = s.Cut - s.Run.Blocks.Born(c.blocks[len(c.blocks)-1])
 	var lives []uint32
@@ -238,9 +238,9 @@ func reported(c *candidate) []reason {
 	case scans > 1:
 		rs = append(rs, reason{2, fmt.Sprintf("seen in up to %s in a row", count(int64(scans), "scan"))})
 	}
-	if all := len(c.view.Blocks); c.view.Scene.Rescanned() && all > len(c.view.Live) {
+	if gone := c.view.Gone(); c.view.Scene.Rescanned() && gone > 0 {
 		rs = append(rs, reason{2.5, fmt.Sprintf("%s of the %s suspected here vanished in a later scan, and %s no leak",
-			comma(int64(all-len(c.view.Live))), count(int64(all), "object"), were(all-len(c.view.Live)))})
+			comma(int64(gone)), count(int64(len(c.view.Blocks)), "object"), were(gone))})
 	}
 	if p := c.view.Ref; p != nil {
 		rs = append(rs, reason{1, fmt.Sprintf("up to %s of this site outstanding in %s", count(int64(p.Left), "block"), count(int64(p.Runs), "clean run"))})

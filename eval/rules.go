@@ -249,7 +249,7 @@ func leftAndStaler(v *tokenize.View) float64 { return min(moreThanLeft(v), stale
 // overVanished: of what scans list of a site, more stays than vanishes, which shows that
 // it was no leak.
 func overVanished(v *tokenize.View) float64 {
-	return float64(len(v.Live)) / float64(len(v.Blocks)-len(v.Live)+1)
+	return float64(len(v.Live)) / float64(v.Gone()+1)
 }
 
 // liveOverVanished is live where more stays than vanishes.

@@ -51,7 +51,7 @@ type blocks struct {
 }
 
 func newBlocks(v *tokenize.View) *blocks {
-	freed := len(v.Blocks) - len(v.Live)
+	freed := v.Gone()
 	b := &blocks{v: v, run: v.Scene.Run, cut: float64(v.Scene.Cut), sizes: map[int64]bool{},
 		lives: make([]uint32, 0, freed), deaths: make([]uint32, 0, freed)}
 	last := int64(-1)

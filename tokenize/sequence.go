@@ -290,7 +290,7 @@ func (w *writer) blocks() {
 // that lived longest and others evenly.
 func (w *writer) choose() []int32 {
 	v := w.v
-	live, freed := make([]int32, 0, len(v.Live)), make([]int32, 0, len(v.Blocks)-len(v.Live))
+	live, freed := make([]int32, 0, len(v.Live)), make([]int32, 0, v.Gone())
 	next := 0
 	for nth, b := range v.Blocks {
 		if next < len(v.Live) && v.Live[next] == b {

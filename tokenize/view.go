@@ -46,6 +46,10 @@ func (s *Scene) Ended() bool {
 // or, as kmemleak's scans do, the same objects again as long as they are there.
 func (s *Scene) IsReport() bool { return s.Run.Class != ingest.Events && !s.IsSeries() }
 
+// Rescanned reports whether a leak checker looked more than once, so that objects it
+// suspected can have vanished.
+func (s *Scene) Rescanned() bool { return s.IsReport() && s.Run.Scans > 1 }
+
 // IsSeries says that the run's log is snapshots of how much was outstanding.
 func (s *Scene) IsSeries() bool { return s.Run.Snapshots != nil }
 
@@ -87,10 +91,6 @@ type View struct {
 	Less bool
 }
 
-// Rescanned reports whether a leak checker looked more than once, so that objects it
-// suspected can have vanished.
-func (s *Scene) Rescanned() bool { return s.IsReport() && s.Run.Scans > 1 }
-
 // View looks at one site.
 func (s *Scene) View(site int) *View {
 	v := &View{Scene: s, Site: site, Blocks: s.Run.BySite[site]}
@@ -125,6 +125,10 @@ func (v *View) Without(gone func(block int32) bool) *View {
 	less.Blocks = slices.DeleteFunc(slices.Clone(v.Blocks), gone)
 	return &less
 }
+
+// Gone is the number of blocks that are not outstanding any more: freed, or, in repeated
+// scans of a leak checker, vanished.
+func (v *View) Gone() int { return len(v.Blocks) - len(v.Live) }
 
 // Outstanding is the number and the bytes of the live blocks.
 func (v *View) Outstanding() (blocks, bytes int64) {

@@ -128,7 +128,7 @@ func staying(v *tokenize.View) float64 {
 	if !v.Scene.Rescanned() {
 		return 0
 	}
-	return math.Log(float64(len(v.Live)+1) / float64(len(v.Blocks)-len(v.Live)+1))
+	return math.Log(float64(len(v.Live)+1) / float64(v.Gone()+1))
 }
 
 // joint is the logit that is calibrated: the network's, and the trees' if there are some.
