@@ -63,38 +63,24 @@ func (c *column[T]) constant() bool {
 
 // fill makes values of so many rows at least.
 func (c *column[T]) fill(n int) {
-	from := len(c.values)
-	if n <= from {
+	at := len(c.values)
+	if n <= at {
 		return
 	}
-	c.values = slices.Grow(c.values, n-from)[:n]
-	if from == 0 {
-		expand(c.values, c.whole())
-		return
+	c.values = slices.Grow(c.values, n-at)[:n]
+	if at == 0 {
+		var before T
+		for _, r := range c.runs {
+			repeat(c.values[at:r.from], before)
+			at, before = int(r.from), r.value
+		}
 	}
-	for i := range c.values[from:] {
-		c.values[from+i] = c.last
-	}
+	repeat(c.values[at:], c.last)
 }
 
-// whole is the runs with the first.
-func (c *column[T]) whole() []run[T] {
-	if len(c.runs) == 0 || c.runs[0].from > 0 {
-		c.runs = slices.Insert(c.runs, 0, run[T]{})
-	}
-	return c.runs
-}
-
-// expand fills in rows from their runs.
-func expand[T value](rows []T, runs []run[T]) {
-	for i, r := range runs {
-		of := rows[r.from:]
-		if i+1 < len(runs) {
-			of = rows[r.from:runs[i+1].from]
-		}
-		for j := range of {
-			of[j] = r.value
-		}
+func repeat[T value](rows []T, v T) {
+	for i := range rows {
+		rows[i] = v
 	}
 }
 

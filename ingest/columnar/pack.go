@@ -76,6 +76,12 @@ func (p *packer) node(rows, nulls int) {
 	p.nodes = append(p.nodes, [2]int64{int64(rows), int64(nulls)})
 }
 
+// full begins a column without nulls.
+func (p *packer) full(rows int) {
+	p.node(rows, 0)
+	p.absent()
+}
+
 // absent is the bitmap of a column without nulls.
 func (p *packer) absent() {
 	p.buffers = append(p.buffers, [2]int64{int64(len(p.body)), 0})
@@ -123,8 +129,7 @@ func (p *packer) repeat(unit []byte, n int) {
 
 // fixed is a column of n rows of fixed width.
 func fixed[T value](p *packer, c *column[T], n int) {
-	p.node(n, 0)
-	p.absent()
+	p.full(n)
 	numbers(p, c, n)
 }
 
@@ -144,8 +149,7 @@ func (p *packer) wide(c *wide, n int) {
 }
 
 func (p *packer) texts(c *texts, n int) {
-	p.node(n, 0)
-	p.absent()
+	p.full(n)
 	numbers(p, &c.offsets.column, n+1)
 	p.buffer(c.data)
 }
@@ -177,24 +181,20 @@ func (p *packer) entries(c *entries, n int) {
 
 // frames are the entries of the column frames: a struct for each.
 func (p *packer) frames(f *frameRows) {
-	p.node(f.n, 0)
-	p.absent()
+	p.full(f.n)
 	p.texts(&f.function, f.n)
 	p.texts(&f.module, f.n)
 	p.texts(&f.file, f.n)
 	fixed(p, &f.line, f.n)
 	fixed(p, &f.address, f.n)
-	p.node(f.n, 0)
-	p.absent()
+	p.full(f.n)
 	p.buffer(f.inlined)
 }
 
 // stacks are the entries of the column stacks: a list for each.
 func (p *packer) stacks(s *stackRows) {
-	p.node(s.n, 0)
-	p.absent()
+	p.full(s.n)
 	numbers(p, &s.offsets.column, s.n+1)
-	p.node(len(s.frames), 0)
-	p.absent()
+	p.full(len(s.frames))
 	p.buffer(bytesOf(s.frames))
 }
