@@ -126,9 +126,7 @@ func (h *heaptrack) classEvents() bool {
 		l.ahead = b[2+n+1:]
 		l.n++
 		h.d.report.Recognised++
-		c := &h.classes[class]
-		e := h.event(c.size, c.stack, 0)
-		if b[0] == '+' && !h.d.allocClass(e, &c.live) || b[0] == '-' && !h.d.freeClass(e, &c.live) {
+		if b[0] == '+' && !h.allocOf(class) || b[0] == '-' && !h.freeOf(class) {
 			return false
 		}
 	}
@@ -227,8 +225,7 @@ func (h *heaptrack) plus(f hexFields, line []byte) bool {
 		if first >= uint64(len(h.classes)) {
 			return h.bad("allocation of class %#x, of %#x", first, len(h.classes))
 		}
-		c := &h.classes[first]
-		return h.d.allocClass(h.event(c.size, c.stack, 0), &c.live)
+		return h.allocOf(first)
 	}
 	trace, ok1 := f.next()
 	addr, ok2 := f.next()
@@ -242,6 +239,18 @@ func (h *heaptrack) plus(f hexFields, line []byte) bool {
 		return h.bad("allocation of %#x bytes", first)
 	}
 	return h.d.alloc(h.event(int64(first), h.stack(trace), addr))
+}
+
+// allocOf is an allocation of a class that there is.
+func (h *heaptrack) allocOf(class uint64) bool {
+	c := &h.classes[class]
+	return h.d.allocClass(h.event(c.size, c.stack, 0), &c.live)
+}
+
+// freeOf is a free of a class that there is.
+func (h *heaptrack) freeOf(class uint64) bool {
+	c := &h.classes[class]
+	return h.d.freeClass(h.event(c.size, c.stack, 0), &c.live)
 }
 
 // event is the decoder's, as it stands on the line.
@@ -266,8 +275,7 @@ func (h *heaptrack) minus(f hexFields, line []byte) bool {
 	case what >= uint64(len(h.classes)):
 		return h.bad("free of class %#x, of %#x", what, len(h.classes))
 	}
-	c := &h.classes[what]
-	return h.d.freeClass(h.event(c.size, c.stack, 0), &c.live)
+	return h.freeOf(what)
 }
 
 // clock takes "c MILLISECONDS" since the start.

@@ -3,9 +3,7 @@ package ingest
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"io"
-	"math/bits"
 )
 
 // maxLine bounds one line; longer ones are skipped and counted. Real logs have
@@ -52,7 +50,7 @@ func (l *lines) peek(size int) ([]byte, error) {
 // whether that was a read error.
 func (l *lines) next() ([]byte, bool) {
 	var line []byte
-	if i := indexNewline(l.ahead); i >= 0 {
+	if i := bytes.IndexByte(l.ahead, '\n'); i >= 0 {
 		line, l.ahead = l.ahead[:i], l.ahead[i+1:]
 		l.n++
 	} else if l.readOn() {
@@ -67,19 +65,6 @@ func (l *lines) next() ([]byte, bool) {
 		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
 	}
 	return line, true
-}
-
-// indexNewline is bytes.IndexByte of a newline, in half the time where one of the first
-// eight bytes is it, as in heaptrack's interpreted files.
-func indexNewline(b []byte) int {
-	const ones = 0x0101010101010101
-	if len(b) >= 8 {
-		x := binary.LittleEndian.Uint64(b) ^ '\n'*ones // has a 0 for each newline
-		if zeros := (x - ones) &^ x & (0x80 * ones); zeros != 0 {
-			return bits.TrailingZeros64(zeros) / 8 // above the first one they may be wrong
-		}
-	}
-	return bytes.IndexByte(b, '\n')
 }
 
 // readOn puts into l.long the next line that is not longer than maxLine; the first
