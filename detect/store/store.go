@@ -108,11 +108,30 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // ID tells the store from all others.
 func (s *Store) ID() string { return s.id }
 
-// Close waits for what is being written.
+// Close waits for what is being written and read. Nobody else having it open, the
+// file is whole then, with no write-ahead log beside it.
 func (s *Store) Close() error {
 	s.stop()
 	s.watching.Wait()
-	return s.explain(errors.Join(s.reader.Close(), s.writer.Close()))
+	return s.explain(errors.Join(closeIdle(s.reader), closeIdle(s.writer)))
+}
+
+// closeIdle closes a database once nobody uses its connections: [sql.DB.Close] does not
+// wait for transactions whose contexts have ended and that are being rolled back, and
+// the last connection to be closed is the one that empties the write-ahead log.
+func closeIdle(db *sql.DB) error {
+	var conns []*sql.Conn
+	var err error
+	for range db.Stats().OpenConnections {
+		c, e := db.Conn(context.Background())
+		if err = errors.Join(err, e); e == nil {
+			conns = append(conns, c)
+		}
+	}
+	for _, c := range conns {
+		err = errors.Join(err, c.Close())
+	}
+	return errors.Join(err, db.Close())
 }
 
 // beginInTurn begins, and waits for others who do. SQLite waits for a lock by itself, but

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -326,6 +327,37 @@ func TestRefused(t *testing.T) {
 			if err == nil {
 				s.Close()
 			}
+		}
+	}
+}
+
+// Whoever closes a store may copy its file, even if something was given up just then.
+func TestCloseLeavesWholeFile(t *testing.T) {
+	for range 50 {
+		path := filepath.Join(t.TempDir(), "a.db")
+		s := open(t, path)
+		if err := s.Put(context.Background(), storetest.Run("a.log", "app"), nil); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		for _, db := range []*sql.DB{s.writer, s.reader} {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			running.Go(func() {
+				<-ctx.Done()
+				tx.Rollback()
+			})
+		}
+		cancel()
+		running.Wait()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("there is a write-ahead log: %v", err)
 		}
 	}
 }
