@@ -69,12 +69,19 @@ func attribute(ctx context.Context, e Explainer, c *candidate, alone *tokenize.S
 		return nil, fmt.Errorf("the scorer judged %d sequences, not %d", len(odds), len(seqs))
 	}
 	all, rest := odds[0], odds[1:]
-	var out []Effect
+	out := make([]Effect, 0, len(groups))
 	for _, g := range groups {
 		whole := newEffect(g.what, all, rest[0])
 		rest = rest[1:]
+		if whole.Effect == 0 {
+			rest = rest[len(g.positions):]
+			continue // the scorer did not look at it
+		}
 		for i, pos := range g.positions {
 			part := newEffect(g.names[i], all, rest[i])
+			if part.Effect == 0 {
+				continue
+			}
 			if b := seq.Blocks[pos]; b >= 0 {
 				at := place(c.view.Scene.Run, b)
 				part.Block = &at
@@ -107,6 +114,9 @@ type group struct {
 	names     []string
 }
 
+// theSnapshots are those before the last one: without them a site was always as it is.
+const theSnapshots = "the snapshots"
+
 // groups are the things that the sequence of a site tells.
 func (c *candidate) groups(seq *tokenize.Sequence, alone *tokenize.Scene) []group {
 	named := map[string]int{}
@@ -137,20 +147,26 @@ func (c *candidate) groups(seq *tokenize.Sequence, alone *tokenize.Scene) []grou
 		case tokenize.FreedBlock:
 			add("the freed blocks", "freed block", pos, freed)
 		case tokenize.LiveBlock, tokenize.Entry:
-			if meant(seq.Blocks[pos]) {
+			switch b := seq.Blocks[pos]; {
+			case freed(b):
+				add("the vanished objects", "vanished object", pos, freed)
+			case meant(b):
 				add("the leaked blocks", "leaked block", pos, meant)
-			} else {
+			default:
 				add("the other outstanding blocks", "outstanding block", pos, others)
 			}
 		case tokenize.Look:
-			add("the snapshots", "snapshot", pos, nil)
+			add(theSnapshots, "snapshot", pos, nil)
 		}
 	}
 	for i := range out {
 		g := &out[i]
 		g.without, g.view = seq.Without(g.positions...), c.view
-		if g.blocks != nil {
+		switch {
+		case g.blocks != nil:
 			g.view = c.view.Without(g.blocks)
+		case g.what == theSnapshots:
+			g.view = c.view.Steady()
 		}
 		if len(g.positions) == 1 {
 			g.positions, g.names = nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -34,6 +35,11 @@ func TestAttribution(t *testing.T) {
 		z := 0.0
 		for pos := range seq.Len() {
 			z += weights[seq.Part(pos)]
+			if seq.Part(pos) == tokenize.CleanRuns { // the more is known of them
+				for _, id := range seq.Tokens[pos*tokenize.Fields:][:tokenize.Fields] {
+					z += 0.01 * float64(min(id, 1))
+				}
+			}
 			if seq.Places[pos] == special {
 				z += 3
 			}
@@ -94,8 +100,61 @@ func TestAttribution(t *testing.T) {
 	// Without the clean runs the sequence knows none, but is there.
 	blind := *scene
 	blind.Reference = nil
-	if e, want := got["the clean runs"], all-s.Odds(tokenize.Tokenize(blind.View(view.Site))); math.Abs(e.Effect-want) > 1e-9 || len(got) != 2 {
+	if e, want := got["the clean runs"], all-s.Odds(tokenize.Tokenize(blind.View(view.Site))); math.Abs(e.Effect-want) > 1e-9 || want == 0 || len(got) != 2 {
 		t.Errorf("the clean runs: %v, want %v; and %v", e.Effect, want, got)
+	}
+}
+
+// viewed is an explainer that looks at views alone.
+type viewed struct {
+	*detecttest.Scorer
+	odds func(*tokenize.View) float64
+}
+
+func (e viewed) LogOdds(_ context.Context, views []*tokenize.View, _ []*tokenize.Sequence) (odds []float64, err error) {
+	for _, v := range views {
+		odds = append(odds, e.odds(v))
+	}
+	return odds, nil
+}
+
+// Of a scorer that sees no sequences it is found out what it rests on in the site.
+func TestAttributionOfViews(t *testing.T) {
+	scans := detecttest.NewScans("kmemleak", "linux")
+	for scan := range 3 {
+		for i := range 4 - scan {
+			scans.Suspect(int32(scan), "s", uint64(i+1))
+		}
+	}
+	events := detecttest.NewLog("app.log", "app")
+	for range 100 {
+		events.Alloc("s", 10)
+	}
+	run1, _ := events.Scene(t).AsSeries(tokenize.Looks{At: []uint32{20, 50, 100}})
+	series := &tokenize.Scene{Run: run1, Cut: run1.Events}
+	vanished := func(v *tokenize.View) float64 { return float64(len(v.Live) - 10*v.Gone()) }
+	grown := func(v *tokenize.View) float64 {
+		p := tokenize.NewTrend(v).Points
+		return float64(p[len(p)-1].Bytes - p[0].Bytes)
+	}
+	for _, c := range []struct {
+		scene *tokenize.Scene
+		odds  func(*tokenize.View) float64
+		want  map[string]float64
+	}{
+		{scans.Scene(t), vanished, map[string]float64{"the vanished objects": -20, "the leaked blocks": 1}},
+		{series, grown, map[string]float64{"the snapshots": 800}},
+	} {
+		d := &detect.Detector{Scorer: viewed{&detecttest.Scorer{Sites: map[string]float64{"s": 1}}, c.odds}, Threshold: 0.5, Explain: 1}
+		got := map[string]float64{}
+		for _, e := range run(t, d, c.scene).findings[0].Attribution {
+			if got[e.What] = e.Effect; len(e.Parts) > 0 {
+				t.Errorf("%s has parts: %+v", e.What, e.Parts)
+			}
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%v, want %v", got, c.want)
+		}
 	}
 }
 

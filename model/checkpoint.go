@@ -3,6 +3,7 @@ package model
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/gob"
 	"encoding/hex"
@@ -65,11 +66,12 @@ type Judging struct {
 type Judgings struct {
 	// Judging is for event logs of programs of which clean runs are known.
 	Judging
-	// Report is for sites of reports, which list suspects only, Series for those of
-	// snapshots, Blind for event logs with no clean run to compare with, BlindSeries
-	// for snapshots with none, and Ended for event logs that show a run after its
-	// teardown.
+	// Report is for sites of reports, Suspects for those of a leak checker that does
+	// not judge what it lists, Series for those of snapshots, Blind for event logs with
+	// no clean run to compare with, BlindSeries for snapshots with none, and Ended for
+	// event logs that show a run after its teardown.
 	Report      Judging `json:"report"`
+	Suspects    Judging `json:"suspects,omitzero"`
 	Series      Judging `json:"series"`
 	Blind       Judging `json:"blind"`
 	BlindSeries Judging `json:"blind_series,omitzero"`
@@ -78,14 +80,17 @@ type Judgings struct {
 
 // Of is the judging for a kind of log, and for what it is compared with.
 func (j *Judgings) Of(s *tokenize.Scene) Judging {
-	switch {
-	case s.IsSeries() && s.Reference.Runs() == 0 && j.BlindSeries != Judging{}:
-		return j.BlindSeries // older checkpoints have none
-	case s.IsSeries():
+	blind := s.Reference.Runs() == 0
+	switch kind := s.Kind(); {
+	case kind == tokenize.KindSeries && blind:
+		return cmp.Or(j.BlindSeries, j.Series) // older checkpoints have none
+	case kind == tokenize.KindSeries:
 		return j.Series
-	case s.IsReport():
+	case kind == tokenize.KindSuspects:
+		return cmp.Or(j.Suspects, j.Report)
+	case kind == tokenize.KindReport:
 		return j.Report
-	case s.Reference.Runs() == 0:
+	case blind:
 		return j.Blind
 	case s.Ended():
 		return j.Ended

@@ -49,7 +49,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	if err := c.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	if got, err = Read(path); err != nil || !reflect.DeepEqual(got.Trees.trees, c.Trees.trees) {
+	if got, err = Read(path); err != nil || !reflect.DeepEqual(got.Trees.forests, c.Trees.forests) {
 		t.Errorf("trees %+v, wrote %+v (%v)", got.Trees, c.Trees, err)
 	}
 	c.Trees = nil

@@ -8,7 +8,7 @@ import (
 	"leakformer/tokenize"
 )
 
-// measures says what [measure] gives, in its order. Counts and ages are
+// measures says what [measure] gives of every log, in its order. Counts and ages are
 // logarithms (base 2, of one more); ages are in events, "share of the run" is of
 // the events before the cut; "ratio" is the logarithm of one; -1 is not known.
 var measures = []string{
@@ -25,6 +25,15 @@ var measures = []string{
 	"loss as reported", "scans",
 }
 
+// shownMeasures says what [blocks.shown] gives.
+var shownMeasures = []string{
+	"snapshots", "snapshots that show it, share", "first snapshot that shows it, share", "steps that rose, share", "steps that fell, share", "steps since the last fall, share",
+	"straight line through the bytes", "bytes to the first, ratio", "bytes to a quarter, ratio", "bytes to half, ratio", "bytes to three quarters, ratio", "blocks to half, ratio",
+	"bytes, share of the most ever", "deepest fall, share", "least growth in the last three steps, ratio",
+	"bytes, share of the whole", "growth, share of the whole's", "whole to the first, ratio",
+	"bytes to most in clean runs, ratio", "bytes at half to most in clean runs, ratio", "snapshots with more than in clean runs, share",
+}
+
 // measure takes hand-made figures of a site.
 func measure(v *tokenize.View) []float64 {
 	b := newBlocks(v)
@@ -34,7 +43,11 @@ func measure(v *tokenize.View) []float64 {
 	x = append(x, b.course()...)
 	x = append(x, b.company()...)
 	x = append(x, b.clean()...)
-	return append(x, b.reported()...)
+	x = append(x, b.reported()...)
+	if v.Scene.IsSeries() {
+		x = append(x, b.shown()...)
+	}
+	return x
 }
 
 // blocks is what the features are made of. A site may have millions.
@@ -245,4 +258,75 @@ func (b *blocks) reported() []float64 {
 		loss, scans = max(loss, float64(b.run.Blocks.Loss(i))), max(scans, float64(b.run.Blocks.Scans(i)))
 	}
 	return []float64{loss, scans}
+}
+
+// shown is how the live bytes went from snapshot to snapshot of a series.
+func (b *blocks) shown() []float64 {
+	t := tokenize.NewTrend(b.v)
+	n := len(t.Points)
+	bytes, whole := make([]float64, n), make([]float64, n)
+	first, seen := n-1, 0.0 // snapshots that show the site
+	for i := n - 1; i >= 0; i-- {
+		bytes[i], whole[i] = float64(t.Points[i].Bytes), float64(t.Looks[i].Bytes)
+		if bytes[i] > 0 {
+			first, seen = i, seen+1
+		}
+	}
+	now := bytes[n-1]
+	most, deepest, calm := 0.0, 0.0, 0.0
+	for i, x := range bytes {
+		most = max(most, x)
+		deepest = max(deepest, 1-x/max(most, 1))
+		if calm++; i > 0 && x < bytes[i-1] {
+			calm = 0
+		}
+	}
+	rose, fell, steps := t.Steps()
+	steps = max(steps, 1)
+	x := []float64{logCount(float64(n)), seen / float64(n), float64(first) / float64(n), rose / steps, fell / steps, calm / float64(n),
+		t.Line(), logRatio(now, bytes[first]), logRatio(now, bytes[n/4]), logRatio(now, bytes[n/2]), logRatio(now, bytes[3*n/4]),
+		logRatio(float64(t.Points[n-1].Blocks), float64(t.Points[n/2].Blocks)),
+		now / max(most, 1), deepest, leastGrowth(bytes),
+		now / max(whole[n-1], 1), growthShare(bytes, whole), logRatio(whole[n-1], whole[0])}
+	return append(x, b.shownAndClean(bytes)...)
+}
+
+// leastGrowth is the smallest growth in the last three steps.
+func leastGrowth(bytes []float64) float64 {
+	least := math.Inf(1)
+	for i := max(1, len(bytes)-3); i < len(bytes); i++ {
+		least = min(least, logRatio(bytes[i], bytes[i-1]))
+	}
+	if math.IsInf(least, 1) {
+		return 0 // there are no steps
+	}
+	return least
+}
+
+// growthShare is how much of the growth of all sites together is a site's, -1 to 2, as
+// others may shrink.
+func growthShare(bytes, whole []float64) float64 {
+	last := len(bytes) - 1
+	if whole[last] <= whole[0] {
+		return 0
+	}
+	return max(-1, min((bytes[last]-bytes[0])/(whole[last]-whole[0]), 2))
+}
+
+// shownAndClean compares the snapshots with the most that clean runs had.
+func (b *blocks) shownAndClean(bytes []float64) []float64 {
+	if b.v.Scene.Reference.Runs() == 0 {
+		return []float64{unknown, unknown, unknown}
+	}
+	clean, over := 0.0, 0.0
+	if b.v.Ref != nil {
+		clean = float64(b.v.Ref.MaxBytes)
+	}
+	for _, x := range bytes {
+		if x > clean {
+			over++
+		}
+	}
+	n := len(bytes)
+	return []float64{logRatio(bytes[n-1], clean), logRatio(bytes[n/2], clean), over / float64(n)}
 }

@@ -10,16 +10,25 @@ import (
 	"leakformer/tokenize"
 )
 
-// FeatureNames says what [Features] are, in their order: the figures of a site, and
-// where each stands among those of all sites of the run, as what is old or large is
-// so in one program and not in another.
-var FeatureNames = func() []string {
-	names := slices.Clone(measures)
+// FeatureNames says what [Features] are of a kind of log, in their order: the figures of
+// a site, and where each stands among those of all sites of the run, as what is old or
+// large is so in one program and not in another. Those of snapshots begin with those of
+// all other kinds.
+func FeatureNames(kind tokenize.Kind) []string {
+	if kind == tokenize.KindSeries {
+		return seriesFeatures
+	}
+	return seriesFeatures[:2*len(measures)]
+}
+
+var seriesFeatures = slices.Concat(measures, ranked(measures), shownMeasures, ranked(shownMeasures))
+
+func ranked(measures []string) (names []string) {
 	for _, m := range measures {
 		names = append(names, m+", rank in the run")
 	}
 	return names
-}()
+}
 
 // Features measures sites by hand-made figures, see [FeatureNames]. The zero value is
 // ready. The sites of a scene are measured all at once, when it is first asked for one
@@ -36,7 +45,7 @@ type sites struct {
 	sorted  [][]float32
 }
 
-// Of are the features of a site that has outstanding blocks.
+// Of are the features of a site that has outstanding blocks, those of its kind of log.
 func (f *Features) Of(v *tokenize.View) []float64 {
 	if key := weak.Make(v.Scene); f.last.scene != key {
 		f.last, f.before = f.before, f.last
@@ -48,22 +57,30 @@ func (f *Features) Of(v *tokenize.View) []float64 {
 	if v.Less {
 		figures = single(measure(v))
 	}
-	x := make([]float64, len(FeatureNames))
-	for m, value := range figures {
-		x[m] = float64(value)
-		x[len(measures)+m] = rank(f.last.sorted[m], value)
+	x := make([]float64, 0, len(seriesFeatures))
+	add := func(figures []float32, sorted [][]float32) {
+		for _, value := range figures {
+			x = append(x, float64(value))
+		}
+		for m, value := range figures {
+			x = append(x, rank(sorted[m], value))
+		}
 	}
+	n := len(measures)
+	add(figures[:n], f.last.sorted)
+	add(figures[n:], f.last.sorted[n:])
 	return x
 }
 
 func measureSites(scene *tokenize.Scene) sites {
-	s := sites{weak.Make(scene), make([][]float32, len(scene.Run.BySite)), make([][]float32, len(measures))}
+	n := len(FeatureNames(scene.Kind())) / 2 // each has its rank
+	s := sites{weak.Make(scene), make([][]float32, len(scene.Run.BySite)), make([][]float32, n)}
 	together(len(s.figures), func(site int) {
 		if v := scene.View(site); len(v.Live) > 0 {
 			s.figures[site] = single(measure(v))
 		}
 	})
-	together(len(measures), func(m int) {
+	together(n, func(m int) {
 		for _, row := range s.figures {
 			if row != nil {
 				s.sorted[m] = append(s.sorted[m], row[m])

@@ -1,18 +1,30 @@
 package model
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+
+	"leakformer/tokenize"
 )
+
+// grown are trees for logs of events and, other ones, for reports.
 
 func grown(t testing.TB) *Trees {
 	t.Helper()
 	examples := xor(300, 1)
 	for i := range examples {
-		examples[i].Features = append(examples[i].Features, make([]float64, len(FeatureNames)-3)...)
+		examples[i].Features = append(examples[i].Features, make([]float64, len(FeatureNames(tokenize.KindEvents))-3)...)
 	}
-	return fit(t, examples, TreesConfig{Trees: 5, MinLeaf: 1, Pull: 1, Columns: 1})
+	trees, err := FitTrees(context.Background(), map[tokenize.Kind][]TreeExample{tokenize.KindEvents: examples, tokenize.KindReport: examples[50:]},
+		TreesConfig{Trees: 5, MinLeaf: 1, Pull: 1, Columns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trees
 }
 
 func TestTreesFile(t *testing.T) {
@@ -25,7 +37,9 @@ func TestTreesFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got.trees, trees.trees) || got.prior != trees.prior || len(got.trees) != 5 || len(got.trees[0]) < 3 {
+	events := got.forests[tokenize.KindEvents]
+	if !reflect.DeepEqual(got.forests, trees.forests) || got.Len(tokenize.KindReport) != 5 || got.Len(tokenize.KindSeries) != 5 || len(events.trees[0]) < 3 ||
+		reflect.DeepEqual(events, got.forests[tokenize.KindReport]) {
 		t.Errorf("read %+v, wrote %+v", got, trees)
 	}
 }
@@ -37,23 +51,36 @@ func TestTreesFileRefuses(t *testing.T) {
 		"backwards":      func(n []treeNode) { n[0].right = -1 },
 		"to the left":    func(n []treeNode) { n[0].right = 1 },
 		"no right":       func(n []treeNode) { n[len(n)-1].right = len(n) },
-		"feature":        func(n []treeNode) { n[0].feature = len(FeatureNames) },
+		"feature":        func(n []treeNode) { n[0].feature = len(FeatureNames(tokenize.KindReport)) },
 	} {
 		trees := grown(t)
-		damage(trees.trees[2])
+		damage(trees.forests[tokenize.KindReport].trees[2])
 		data, err := trees.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decodeTrees(data); err == nil || !strings.HasPrefix(err.Error(), "tree 2: ") {
+		if _, err := decodeTrees(data); err == nil || !strings.HasPrefix(err.Error(), "report: tree 2: ") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	for _, text := range []string{"no trees", "{}", `{"features": ["a"]}`} {
+	names, err := json.Marshal(FeatureNames(tokenize.KindSeries))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := `{"prior": 0, "trees": []}`
+	for _, text := range []string{"no trees", "{}", `{"features": ["a"]}`, forests(names, ``), forests(names, `"report": `+events),
+		forests(names, `"events": `+events+`, "rumours": `+events), forests(names, `"events": null`)} {
 		if _, err := decodeTrees([]byte(text)); err == nil {
 			t.Errorf("%s is taken for trees", text)
 		}
 	}
+	if _, err := decodeTrees([]byte(forests(names, `"events": `+events))); err != nil {
+		t.Error(err)
+	}
+}
+
+func forests(names []byte, text string) string {
+	return fmt.Sprintf(`{"features": %s, "forests": {%s}}`, names, text)
 }
 
 // Whatever is taken for trees comes to an end.
@@ -65,7 +92,9 @@ func FuzzDecodeTrees(f *testing.F) {
 	f.Add(data)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if trees, err := decodeTrees(data); err == nil {
-			trees.sum(make([]float64, len(FeatureNames)))
+			for kind, forest := range trees.forests {
+				forest.sum(make([]float64, len(FeatureNames(kind))))
+			}
 		}
 	})
 }

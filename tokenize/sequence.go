@@ -158,7 +158,7 @@ func (w *writer) site() {
 			token(fOwnWidows, surpriseBin(m.ownWidow)))
 	}
 	if v.Scene.IsSeries() {
-		ids = append(ids, newTrend(v).tokens()...)
+		ids = append(ids, NewTrend(v).tokens()...)
 	}
 	w.add(-1, false, ids...)
 }

@@ -212,37 +212,43 @@ func (l *Looks) listed(bytes []int64, j int) []int {
 	return sites
 }
 
-// trend is what the snapshots of a series say of one site.
-type trend struct {
-	looks []Snapshot
-	// points has one for each look, with zeros where the site was not there.
-	points []Point
-	ref    *Profile
+// Trend is what the snapshots of a series say of one site.
+type Trend struct {
+	Looks []Snapshot
+	// Points has one for each look, with zeros where the site was not there.
+	Points []Point
 }
 
-func newTrend(v *View) *trend {
+// NewTrend looks at the site of a view of a series.
+func NewTrend(v *View) *Trend {
 	run := v.Scene.Run
-	return &trend{looks: run.Snapshots, points: run.Course(v.Site), ref: v.Ref}
+	t := &Trend{run.Snapshots, run.Course(v.Site)}
+	for i := range t.Points {
+		if now := t.Points[len(t.Points)-1]; v.steady {
+			t.Points[i].Blocks, t.Points[i].Bytes = now.Blocks, now.Bytes
+		}
+	}
+	return t
 }
 
-// steps counts in how many of the steps between looks the bytes rose and fell.
-func (t *trend) steps() (rose, fell, all float64) {
-	for i := 1; i < len(t.points); i++ {
-		switch from, to := t.points[i-1].Bytes, t.points[i].Bytes; {
+// Steps counts in how many of the steps between looks the bytes rose and fell.
+func (t *Trend) Steps() (rose, fell, all float64) {
+	for i := 1; i < len(t.Points); i++ {
+		switch from, to := t.Points[i-1].Bytes, t.Points[i].Bytes; {
 		case to > from:
 			rose++
 		case to < from:
 			fell++
 		}
 	}
-	return rose, fell, float64(len(t.points) - 1)
+	return rose, fell, float64(len(t.Points) - 1)
 }
 
-// line is R² of the straight line through the bytes, 0 if it does not rise.
-func (t *trend) line() float64 {
-	n := float64(len(t.points))
+// Line is R² of the straight line through the bytes, 0 if it does not rise.
+func (t *Trend) Line() float64 {
+	n := float64(len(t.Points))
 	var x, y, xx, yy, xy float64
-	for i, p := range t.points {
+	for i, p := range t.Points {
 		a, b := float64(i), float64(p.Bytes)
 		x, y, xx, yy, xy = x+a, y+b, xx+a*a, yy+b*b, xy+a*b
 	}
@@ -254,54 +260,54 @@ func (t *trend) line() float64 {
 }
 
 // tokens sum the series up.
-func (t *trend) tokens() []int32 {
-	last := len(t.points) - 1
+func (t *Trend) tokens() []int32 {
+	last := len(t.Points) - 1
 	seen, first := 0.0, 0
 	for i := last; i >= 0; i-- {
-		if t.points[i].Bytes > 0 {
+		if t.Points[i].Bytes > 0 {
 			seen, first = seen+1, i
 		}
 	}
-	rose, fell, steps := t.steps()
-	now := float64(t.points[last].Bytes)
+	rose, fell, steps := t.Steps()
+	now := float64(t.Points[last].Bytes)
 	return []int32{
-		token(fSnapshots, logBin(int64(len(t.points)))),
-		token(fSeen, shareBin(seen, float64(len(t.points)))),
+		token(fSnapshots, logBin(int64(len(t.Points)))),
+		token(fSeen, shareBin(seen, float64(len(t.Points)))),
 		token(fRose, shareBin(rose, steps)),
 		token(fFell, shareBin(fell, steps)),
-		token(fLine, shareBin(t.line(), 1)),
-		token(fGrown, ratioBin(now, float64(t.points[first].Bytes))),
-		token(fLateGrown, changeBin(float64(t.points[last/2].Bytes), now)),
-		token(fWholeGrown, ratioBin(float64(t.looks[last].Bytes), float64(t.looks[0].Bytes))),
-		token(fFirst, placeBin(uint32(first), uint32(len(t.points)))),
+		token(fLine, shareBin(t.Line(), 1)),
+		token(fGrown, ratioBin(now, float64(t.Points[first].Bytes))),
+		token(fLateGrown, changeBin(float64(t.Points[last/2].Bytes), now)),
+		token(fWholeGrown, ratioBin(float64(t.Looks[last].Bytes), float64(t.Looks[0].Bytes))),
+		token(fFirst, placeBin(uint32(first), uint32(len(t.Points)))),
 	}
 }
 
 // looks writes the snapshots, or some evenly chosen ones of many, and the last.
 func (w *writer) looks() {
-	t := newTrend(w.v)
-	n := min(len(t.points), maxLooks)
+	t := NewTrend(w.v)
+	n := min(len(t.Points), maxLooks)
 	most, before := int64(0), -1
 	for k := 1; k <= n; k++ {
-		i := k*len(t.points)/n - 1
-		p := t.points[i]
+		i := k*len(t.Points)/n - 1
+		p := t.Points[i]
 		most = max(most, p.Bytes)
 		ids := []int32{
 			token(fKind, int(kindLook)),
-			token(fLook, placeBin(uint32(i), uint32(len(t.points)))),
+			token(fLook, placeBin(uint32(i), uint32(len(t.Points)))),
 			token(fLive, logBin(p.Blocks)),
 			token(fBytes, halfLogBin(p.Bytes)),
 			token(fOfMost, shareBin(float64(p.Bytes), float64(most))),
-			token(fOfWhole, shareBin(float64(p.Bytes), float64(t.looks[i].Bytes))),
+			token(fOfWhole, shareBin(float64(p.Bytes), float64(t.Looks[i].Bytes))),
 		}
 		if before >= 0 {
 			ids = append(ids,
-				token(fChange, changeBin(float64(t.points[before].Bytes), float64(p.Bytes))),
-				token(fBlockChange, changeBin(float64(t.points[before].Blocks), float64(p.Blocks))),
-				token(fWholeChange, changeBin(float64(t.looks[before].Bytes), float64(t.looks[i].Bytes))))
+				token(fChange, changeBin(float64(t.Points[before].Bytes), float64(p.Bytes))),
+				token(fBlockChange, changeBin(float64(t.Points[before].Blocks), float64(p.Blocks))),
+				token(fWholeChange, changeBin(float64(t.Looks[before].Bytes), float64(t.Looks[i].Bytes))))
 		}
-		if t.ref != nil {
-			ids = append(ids, token(fRefLook, ratioBin(float64(p.Bytes), float64(t.ref.MaxBytes))))
+		if w.v.Ref != nil {
+			ids = append(ids, token(fRefLook, ratioBin(float64(p.Bytes), float64(w.v.Ref.MaxBytes))))
 		}
 		w.add(-1, false, ids...)
 		before = i

@@ -42,8 +42,35 @@ func (s *Scene) Ended() bool {
 	return r.Class == ingest.Events && s.Cut == r.Events && uint64(r.Events-r.end)*minTeardown >= uint64(r.Events)
 }
 
-// IsReport says that the run's log lists only what is outstanding, or suspected: once,
-// or, as kmemleak's scans do, the same objects again as long as they are there.
+// Kind is what a log shows of a run: how its sites are judged depends on that.
+type Kind string
+
+const (
+	// KindEvents is every alloc and free.
+	KindEvents Kind = "events"
+	// KindSeries is snapshots of how much was outstanding.
+	KindSeries Kind = "snapshots"
+	// KindReport is what was outstanding once, judged by a leak checker or not.
+	KindReport Kind = "report"
+	// KindSuspects is what a leak checker that cannot judge suspects, as kmemleak
+	// does, in one scan or several: the same objects as long as they are suspected.
+	KindSuspects Kind = "suspects"
+)
+
+// Kind of the scene's log.
+func (s *Scene) Kind() Kind {
+	switch r := s.Run; {
+	case r.Snapshots != nil:
+		return KindSeries
+	case r.Class == ingest.Events:
+		return KindEvents
+	case r.Blocks.Len() > 0 && r.Blocks.Loss(0) == ingest.Unreferenced:
+		return KindSuspects
+	}
+	return KindReport
+}
+
+// IsReport says that the run's log lists only what is outstanding, or suspected.
 func (s *Scene) IsReport() bool { return s.Run.Class != ingest.Events && !s.IsSeries() }
 
 // Rescanned reports whether a leak checker looked more than once, so that objects it
@@ -87,8 +114,9 @@ type View struct {
 	// Ref is what the site did in the clean runs; nil where it is not known.
 	Ref   *Profile
 	Match Match
-	// Less says that some of its blocks were taken away, see Without.
-	Less bool
+	// Less says that the log tells more of it, see Without and Steady.
+	Less   bool
+	steady bool
 }
 
 // View looks at one site.
@@ -124,6 +152,14 @@ func (v *View) Without(gone func(block int32) bool) *View {
 	}
 	less.Blocks = slices.DeleteFunc(slices.Clone(v.Blocks), gone)
 	return &less
+}
+
+// Steady is the view of a series as it would be if the site had held all along what it
+// holds now.
+func (v *View) Steady() *View {
+	steady := *v
+	steady.Less, steady.steady = true, true
+	return &steady
 }
 
 // Gone is the number of blocks that are not outstanding any more: freed, or, in repeated

@@ -7,14 +7,13 @@ import (
 	"leakformer/tokenize"
 )
 
-// asReport shows a scene the way a leak checker would report it: only what is
-// outstanding, without lifetimes.
+// asReport shows a scene to a [Learner] the way a leak checker would report it in short:
+// only what is outstanding, without lifetimes, and no scan but the last. What a [Second]
+// learns of reports is told by its guises.
 //
-// How a checker judges what is leaked and what is not is an assumption, as a log
-// of events holds no pointers: nine in ten lost blocks are called lost, one
-// outstanding block in a hundred is called so in error. kmemleak, which judges
-// nothing, shows every lost object, and objects of up to three times as many sites
-// that do not leak, most of which a second scan no longer shows.
+// Half of them judge what they list, see judged; the others are like kmemleak's, which
+// shows every lost object, and objects of up to three times as many sites that do not
+// leak, most of which a second scan no longer shows.
 func asReport(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 	kernel := rng.IntN(2) == 0
 	suspects := map[uint32]bool{}
@@ -28,55 +27,33 @@ func asReport(rng *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 	if rng.IntN(2) == 0 {
 		out.Reference = atMoment(sc.Reference, sc.Cut)
 	}
-	type record struct {
-		site uint32
-		loss ingest.Loss
-	}
-	records := map[record]int32{}
+	list := joined{report: out, from: sc}
 	for i, b := range sc.Run.Blocks.All() {
 		if !sc.Live(i) {
 			continue
 		}
 		leaked := sc.Leaked(i)
 		b.Scans, b.Count = scans, 1
-		if kernel {
-			b.Loss = ingest.Unreferenced
-			if !leaked {
-				// A few objects of the site, not all that it has.
-				if !suspects[b.Site] || rng.IntN(3) == 0 {
-					continue
-				}
-				if rng.IntN(3) == 0 {
-					delete(suspects, b.Site)
-				}
-				if rng.IntN(3) > 0 {
-					b.Scans = 1
-				}
-			}
-		} else {
-			b.Loss = judged(rng, leaked)
-			b.Scans = 1
-			r := record{b.Site, b.Loss}
-			if i, ok := records[r]; ok {
-				same := run.Blocks.At(i)
-				same.Count++
-				same.Size += b.Size
-				out.Forgotten[i] = out.Forgotten[i] || leaked
-				if leaked {
-					same.Died = same.Born
-				}
-				run.Blocks.Set(i, same)
+		if !kernel {
+			b.Loss, b.Scans = judged(rng, leaked), 1
+			list.add(b, leaked, i)
+			continue
+		}
+		b.Loss = ingest.Unreferenced
+		if !leaked {
+			// A few objects of the site, not all that it has.
+			if !suspects[b.Site] || rng.IntN(3) == 0 {
 				continue
 			}
-			records[r] = int32(run.Blocks.Len())
+			if rng.IntN(3) == 0 {
+				delete(suspects, b.Site)
+			}
+			if rng.IntN(3) > 0 {
+				b.Scans = 1
+			}
 		}
 		b.Born, b.Died = uint32(run.Blocks.Len()), tokenize.Alive
-		if leaked {
-			b.Died = b.Born // see Scene.Leaked
-		}
-		at := run.Blocks.Add(b, sc.Run.Blocks.Addr(i), sc.Run.Blocks.Line(i))
-		run.BySite[b.Site] = append(run.BySite[b.Site], at)
-		out.Forgotten = append(out.Forgotten, leaked)
+		enter(out, b, leaked, sc, i)
 	}
 	run.Events = uint32(run.Blocks.Len())
 	out.Cut = run.Events
@@ -94,6 +71,9 @@ func falseSuspects(rng *rand.Rand, sc *tokenize.Scene) map[uint32]bool {
 	return sites
 }
 
+// judged is what a leak checker says of a block. As a log of events holds no pointers,
+// that is an assumption: nine in ten lost blocks are called lost, one outstanding block
+// in a hundred is called so in error.
 func judged(rng *rand.Rand, leaked bool) ingest.Loss {
 	p := rng.Float64()
 	switch {

@@ -14,6 +14,9 @@ type Case struct {
 	Leak bool
 	// Weight is how many sites it stands for: not all that do not leak are given.
 	Weight float64
+	// Kind of log that it is to be learned for. Those for logs of events are drawn like
+	// what a [Learner] sees: some of them are shown otherwise.
+	Kind tokenize.Kind
 }
 
 // A Second judges sites beside the [Learner], by other means: its mistakes are
@@ -25,6 +28,11 @@ type Second interface {
 	// Logit that the site leaks; more is more suspicious.
 	Logit(v *tokenize.View) float64
 }
+
+// BothJudge reports whether a [Learner] has a say beside a [Second] about a kind
+// of log: about those of events alone. Of snapshots and reports, which show a site in a
+// few numbers, the second's verdicts are better than those of both.
+func BothJudge(kind tokenize.Kind) bool { return kind == tokenize.KindEvents }
 
 // Joint is the logit of both together, their mean; it is the one to calibrate.
 func Joint(learner, second float64) float64 { return (learner + second) / 2 }
@@ -51,42 +59,54 @@ func Alone(ctx context.Context, cfg Config, data Data, s Second) (*Result, error
 // casesScenes is how many scenes a Second learns from.
 const casesScenes = 800
 
-// toLearn gives the cases of n scenes that the sampler might draw, each a second time
-// without the clean runs.
+// toLearn gives the cases of n scenes that the sampler might draw, and of the same ones
+// as each other kind of log would show them, each a second time without the clean runs.
 func toLearn(ctx context.Context, s *sampler, n int, f func(Case) error) error {
 	rng := generator(s.cfg.Seed, 3)
+	guises := newGuises(s.cfg.Seed)
 	for range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		one := s.samples[rng.IntN(len(s.samples))]
-		sc := s.cfg.Mix.show(rng, one, one.scene(rng, s.plants))
-		if err := cases(rng, sc, perScene, f); err != nil {
+		sc := one.scene(rng, s.plants)
+		if err := casesBoth(rng, tokenize.KindEvents, s.cfg.Mix.show(rng, one, sc), f); err != nil {
 			return err
 		}
-		if sc.Reference.Runs() == 0 {
-			continue
-		}
-		blind := *sc
-		blind.Reference = nil
-		if err := cases(rng, &blind, perScene, f); err != nil {
-			return err
+		for _, g := range guises {
+			if err := casesBoth(g.rng, g.kind, g.as(g.rng, sc), f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// casesBoth gives the cases of a scene, and those without the clean runs.
+func casesBoth(rng *rand.Rand, kind tokenize.Kind, sc *tokenize.Scene, f func(Case) error) error {
+	of := func(c Case) error {
+		c.Kind = kind
+		return f(c)
+	}
+	if err := cases(rng, sc, perScene, of); err != nil || sc.Reference.Runs() == 0 {
+		return err
+	}
+	blind := *sc
+	blind.Reference = nil
+	return cases(rng, &blind, perScene, of)
 }
 
 // cases gives the sites of a scene: all that leak, and up to n that do not.
 func cases(rng *rand.Rand, sc *tokenize.Scene, n int, f func(Case) error) error {
 	leaky, clean := outstanding(rng, sc)
 	for _, site := range leaky {
-		if err := f(Case{sc.View(site), true, 1}); err != nil {
+		if err := f(Case{View: sc.View(site), Leak: true, Weight: 1}); err != nil {
 			return err
 		}
 	}
 	some := clean[:min(len(clean), n)]
 	for _, site := range some {
-		if err := f(Case{sc.View(site), false, float64(len(clean)) / float64(len(some))}); err != nil {
+		if err := f(Case{View: sc.View(site), Weight: float64(len(clean)) / float64(len(some))}); err != nil {
 			return err
 		}
 	}

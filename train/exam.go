@@ -18,7 +18,9 @@ type exam struct {
 	// weights of the examples; positives is how many of them leak.
 	weights   []float64
 	positives int
-	// second are the logits of the one that judges beside the learner; nil without.
+	// kind of the logs, and second the logits of the one that judges beside the
+	// learner; nil without.
+	kind   tokenize.Kind
 	second []float64
 }
 
@@ -63,6 +65,7 @@ func asEnded(_ *rand.Rand, sc *tokenize.Scene) *tokenize.Scene {
 
 // addScene adds the sites of a scene that leak, and some of those that do not.
 func (x *exam) addScene(rng *rand.Rand, sc *tokenize.Scene, second Second) {
+	x.kind = sc.Kind()
 	cases(rng, sc, examSites, func(c Case) error {
 		x.add(newExample(c.View), c.Weight)
 		if second != nil {
@@ -104,10 +107,10 @@ type answers struct {
 	blocks [][]float32
 }
 
-// joint asks both that judge about every example; without a learner it is the second
-// alone, which says nothing of blocks.
+// joint asks those that judge logs of the kind about every example. The second says
+// nothing of blocks.
 func (x *exam) joint(learner Learner, batch int) (*answers, error) {
-	if learner == nil {
+	if learner == nil || x.second != nil && !BothJudge(x.kind) {
 		return &answers{sites: x.second}, nil
 	}
 	a, err := x.predict(learner, batch)
@@ -196,10 +199,11 @@ type Judging struct {
 type Judgings struct {
 	// Judging is for event logs of programs of which clean runs are known.
 	Judging
-	// Report is for logs that list only what a leak checker suspects, Series for
-	// snapshots, Blind where there is no clean run to compare with, BlindSeries for
-	// both, and Ended after a run's teardown.
-	Report, Series, Blind, BlindSeries, Ended Judging
+	// Report is for logs that list only what is outstanding, Suspects for those of a
+	// leak checker that does not judge what it lists, Series for snapshots, Blind where
+	// there is no clean run to compare with, BlindSeries for both, and Ended after a
+	// run's teardown.
+	Report, Suspects, Series, Blind, BlindSeries, Ended Judging
 }
 
 // judging fits the probabilities to the joint answers and chooses a threshold.

@@ -213,7 +213,7 @@ func conclude(cfg Config, sp *split, exam *exam, learner Learner) (*Result, erro
 	for _, c := range []struct {
 		as func(*rand.Rand, *tokenize.Scene) *tokenize.Scene
 		to *Judging
-	}{{asReport, &res.Report}, {asSeries, &res.Series}, {asBlind, &res.Blind}, {asBlindSeries, &res.BlindSeries}, {asEnded, &res.Ended}} {
+	}{{asListing, &res.Report}, {asScans, &res.Suspects}, {asSeries, &res.Series}, {asBlind, &res.Blind}, {asBlindSeries, &res.BlindSeries}, {asEnded, &res.Ended}} {
 		if *c.to, err = newExam(sp.valid, cfg.Seed, c.as, cfg.Second).judging(learner, cfg.BatchSize); err != nil {
 			return nil, err
 		}

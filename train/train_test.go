@@ -393,6 +393,48 @@ func TestAsReport(t *testing.T) {
 	}
 }
 
+// Scans list what is lost until the end, and what is not for a while; each of their
+// records is one scan's sight of one block.
+func TestAsScans(t *testing.T) {
+	run := server(t, 3, 200)
+	single, vanished, leaked := 0, 0, 0
+	for seed := range uint64(100) {
+		rng := generator(seed, 0)
+		sc := &tokenize.Scene{Run: run, Cut: run.Events * 3 / 4}
+		sc.Forgotten = newPlanter(run).plant(rng, sc.Cut, 4)
+		rep := asScans(rng, sc)
+		if rep.Run.Events > 0 && rep.Kind() != tokenize.KindSuspects || rep.Rescanned() != (rep.Run.Scans > 1) || rep.Run.Scans > maxScans {
+			t.Fatalf("%s of %d scans", rep.Kind(), rep.Run.Scans)
+		}
+		if rep.Run.Scans == 1 {
+			single++
+		}
+		records, last := uint32(0), int64(-1)
+		for i, b := range rep.Run.Blocks.All() {
+			records += uint32(b.Scans)
+			if int64(b.Born) <= last || b.Scans == 0 || int(b.Scans) > rep.Run.Scans || b.Loss != ingest.Unreferenced {
+				t.Fatalf("seed %d: block %d is %+v, behind record %d", seed, i, b, last)
+			}
+			last = int64(b.Born)
+			switch {
+			case !rep.Live(i):
+				vanished++
+			case rep.Leaked(i):
+				leaked++
+			}
+			if rep.Leaked(i) && !rep.Live(i) {
+				t.Fatalf("seed %d: a leak vanishes", seed)
+			}
+		}
+		if records != rep.Cut {
+			t.Fatalf("seed %d: %d records, %d sights", seed, rep.Cut, records)
+		}
+	}
+	if single < 20 || single > 60 || vanished < 100 || leaked < 100 {
+		t.Errorf("%d of 100 have one scan; %d objects vanished, %d are leaked", single, vanished, leaked)
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	ctx := context.Background()
 	bad := func(want string, cfg Config, d Data) {

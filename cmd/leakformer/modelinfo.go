@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"leakformer/model"
+	"leakformer/tokenize"
 )
 
 func (sh *shell) model() *cli.Command {
@@ -62,8 +63,10 @@ func writeInfo(out io.Writer, ckpt *model.Checkpoint) error {
 	fmt.Fprintf(w, "model\t%s\n", ckpt.ID())
 	fmt.Fprintf(w, "made by\t%s\n", m.Made)
 	fmt.Fprintf(w, "network\tTransformer encoder, %d layers of width %d, %d heads, %d KB of weights\n", a.Layers, a.Dim, a.Heads, len(ckpt.Weights)/1000)
-	if ckpt.Trees != nil {
-		fmt.Fprintf(w, "beside it\t%d boosted trees on %d features\n", ckpt.Trees.Len(), len(model.FeatureNames))
+	if t := ckpt.Trees; t != nil {
+		fmt.Fprintf(w, "beside it\t%d boosted trees on %d features\n", t.Len(tokenize.KindEvents), len(model.FeatureNames(tokenize.KindEvents)))
+		fmt.Fprintf(w, "in its place\t%d for snapshots, %d for reports, %d for lists of suspects\n",
+			t.Len(tokenize.KindSeries), t.Len(tokenize.KindReport), t.Len(tokenize.KindSuspects))
 	}
 	fmt.Fprintf(w, "vocabulary\t%s, %d tokens, %d a position\n", m.VocabHash, a.Vocab, a.Fields)
 	fmt.Fprintf(w, "training\t%d steps of %s, seed %d, %d threads, from %s\n", m.Steps, m.Optimiser, m.Seed, m.Threads, origin(m.Init))
@@ -72,6 +75,9 @@ func writeInfo(out io.Writer, ckpt *model.Checkpoint) error {
 	fmt.Fprintf(w, "remembers\tclean runs of %d programs\n", len(ckpt.Histories))
 	fmt.Fprintf(w, "threshold\t%.3f; %.3f after a teardown, %.3f with no clean run known, %.3f for snapshots, %.3f for reports\n",
 		m.Threshold, m.Ended.Threshold, m.Blind.Threshold, m.Series.Threshold, m.Report.Threshold)
+	if m.Suspects != (model.Judging{}) {
+		fmt.Fprintf(w, "\t%.3f for lists of suspects\n", m.Suspects.Threshold)
+	}
 	if m.BlindSeries != (model.Judging{}) {
 		fmt.Fprintf(w, "\t%.3f for snapshots with no clean run known\n", m.BlindSeries.Threshold)
 	}

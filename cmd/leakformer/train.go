@@ -366,8 +366,10 @@ func (t *training) finish(res *train.Result, took time.Duration) error {
 		m.Threshold = from.Threshold
 		m.Report.Threshold, m.Series.Threshold = from.Report.Threshold, from.Series.Threshold
 		m.Blind.Threshold, m.Ended.Threshold = from.Blind.Threshold, from.Ended.Threshold
-		if from.BlindSeries != (model.Judging{}) {
-			m.BlindSeries.Threshold = from.BlindSeries.Threshold
+		for to, from := range map[*model.Judging]model.Judging{&m.BlindSeries: from.BlindSeries, &m.Suspects: from.Suspects} {
+			if from != (model.Judging{}) { // older models have none
+				to.Threshold = from.Threshold
+			}
 		}
 	}
 	var err error
@@ -402,7 +404,7 @@ func judgings(res *train.Result) model.Judgings {
 	one := func(j train.Judging) model.Judging {
 		return model.Judging{Calibration: model.Calibration(j.Calibration), Threshold: j.Threshold}
 	}
-	return model.Judgings{Judging: one(res.Judging), Report: one(res.Report), Series: one(res.Series),
+	return model.Judgings{Judging: one(res.Judging), Report: one(res.Report), Suspects: one(res.Suspects), Series: one(res.Series),
 		Blind: one(res.Blind), BlindSeries: one(res.BlindSeries), Ended: one(res.Ended)}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"leakformer/model"
 	"leakformer/tokenize"
@@ -20,6 +21,7 @@ const scoreBatch = 256
 // the checkpoint has some.
 type Scorer struct {
 	net      func() (*Net, error) // waits until it is there
+	asked    atomic.Bool          // the network, at least once
 	manifest model.Manifest
 	trees    *model.Trees
 }
@@ -38,18 +40,27 @@ func NewScorer(c *model.Checkpoint, o Options) (*Scorer, error) {
 	}
 	net := sync.OnceValues(func() (*Net, error) { return n, n.start(f.weights) })
 	go net()
-	return &Scorer{net, c.Manifest, c.Trees}, nil
+	return &Scorer{net: net, manifest: c.Manifest, trees: c.Trees}, nil
 }
 
-// Close frees the network.
+// Close frees the network. Where nobody has asked it, loading libtorch may still go on:
+// that is not waited for.
 func (s *Scorer) Close() {
-	if net, err := s.net(); err == nil {
-		net.Close()
+	free := func() {
+		if net, err := s.net(); err == nil {
+			net.Close()
+		}
+	}
+	if s.asked.Load() {
+		free()
+	} else {
+		go free()
 	}
 }
 
 // predict is Net.Predict.
 func (s *Scorer) predict(b *train.Batch) (site, block []float32, err error) {
+	s.asked.Store(true)
 	net, err := s.net()
 	if err != nil {
 		return nil, nil, err
@@ -58,8 +69,13 @@ func (s *Scorer) predict(b *train.Batch) (site, block []float32, err error) {
 }
 
 // Score returns for each view the probability that its site leaks, and for each
-// of its outstanding blocks, in the order of View.Live, that it is leaked.
+// of its outstanding blocks, in the order of View.Live, that it is leaked; nil where
+// the site alone is judged.
 func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []float64, blocks [][]float64, err error) {
+	if len(views) > 0 && !s.asksNetwork(views[0]) {
+		sites, blocks = s.byTrees(views)
+		return sites, blocks, ctx.Err()
+	}
 	seqs := make([]*tokenize.Sequence, len(views))
 	order := make([]int, len(views))
 	for i, v := range views {
@@ -83,7 +99,7 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 			return nil, nil, err
 		}
 		for i, j := range chunk {
-			sites[j] = 1 / (1 + math.Exp(-s.odds(float64(site[i]), views[j])))
+			sites[j] = probability(s.odds(float64(site[i]), views[j]))
 			shown := make([]float64, seqs[j].Len())
 			for pos := range shown {
 				shown[pos] = s.manifest.BlockCalibration.Probability(float64(block[i*b.L+pos]))
@@ -95,11 +111,30 @@ func (s *Scorer) Score(ctx context.Context, views []*tokenize.View) (sites []flo
 	return sites, blocks, nil
 }
 
+// byTrees is Score for logs of which the network is not asked.
+func (s *Scorer) byTrees(views []*tokenize.View) (sites []float64, blocks [][]float64) {
+	sites, blocks = make([]float64, len(views)), make([][]float64, len(views))
+	for i, v := range views {
+		sites[i] = probability(s.odds(0, v))
+		if slices.ContainsFunc(v.Live, v.Scene.Lost) {
+			blocks[i] = slices.Repeat(sites[i:i+1], len(v.Live))
+			sites[i] = max(sites[i], lost(v, blocks[i]))
+		}
+	}
+	return sites, blocks
+}
+
 // LogOdds returns for each sequence the log-odds that its site leaks: by the network,
 // which sees the sequence, and the trees, which see the view. What the log itself calls
 // lost is not looked at. It makes a Scorer one that can be explained.
 func (s *Scorer) LogOdds(ctx context.Context, views []*tokenize.View, seqs []*tokenize.Sequence) ([]float64, error) {
-	var odds []float64
+	odds := make([]float64, 0, len(views))
+	if len(views) > 0 && !s.asksNetwork(views[0]) {
+		for _, v := range views {
+			odds = append(odds, s.odds(0, v))
+		}
+		return odds, ctx.Err()
+	}
 	for chunk := range slices.Chunk(seqs, scoreBatch) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -109,35 +144,30 @@ func (s *Scorer) LogOdds(ctx context.Context, views []*tokenize.View, seqs []*to
 			return nil, err
 		}
 		for _, z := range site {
-			v := views[len(odds)]
-			odds = append(odds, s.odds(float64(z), v))
+			odds = append(odds, s.odds(float64(z), views[len(odds)]))
 		}
 	}
 	return odds, nil
 }
 
-// odds are the log-odds that a site leaks, from the network's logit.
+// asksNetwork reports whether the network has a say about logs like that of a view.
+func (s *Scorer) asksNetwork(v *tokenize.View) bool {
+	return s.trees == nil || train.BothJudge(v.Scene.Kind())
+}
+
+// odds are the log-odds that a site leaks, from the network's logit where that is asked.
 func (s *Scorer) odds(network float64, v *tokenize.View) float64 {
-	return s.manifest.Of(v.Scene).Calibration.LogOdds(s.joint(network, v)) + staying(v)
+	z := network
+	if s.trees != nil {
+		z = s.trees.Logit(v)
+		if s.asksNetwork(v) {
+			z = train.Joint(network, z)
+		}
+	}
+	return s.manifest.Of(v.Scene).Calibration.LogOdds(z)
 }
 
-// staying is what the repeated scans of a leak checker add to the log-odds of a site: the
-// odds that what is suspected there stays, by Laplace's rule of succession, from the
-// suspects that did and those that vanished, which were no leaks.
-func staying(v *tokenize.View) float64 {
-	if !v.Scene.Rescanned() {
-		return 0
-	}
-	return math.Log(float64(len(v.Live)+1) / float64(v.Gone()+1))
-}
-
-// joint is the logit that is calibrated: the network's, and the trees' if there are some.
-func (s *Scorer) joint(network float64, v *tokenize.View) float64 {
-	if s.trees == nil {
-		return network
-	}
-	return train.Joint(network, s.trees.Logit(v))
-}
+func probability(odds float64) float64 { return 1 / (1 + math.Exp(-odds)) }
 
 // certain is the probability of what is a leak by definition.
 const certain = 0.99

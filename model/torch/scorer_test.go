@@ -179,7 +179,7 @@ func TestScorerAsksTheTrees(t *testing.T) {
 	}
 	network := logits()
 	var err error
-	if c.Trees, err = model.FitTrees(context.Background(), examples, model.TreesConfig{Trees: 10}); err != nil {
+	if c.Trees, err = model.FitTrees(context.Background(), map[tokenize.Kind][]model.TreeExample{tokenize.KindEvents: examples}, model.TreesConfig{Trees: 10}); err != nil {
 		t.Fatal(err)
 	}
 	told := false
@@ -217,41 +217,42 @@ func TestScorerBelievesTheChecker(t *testing.T) {
 	}
 }
 
-// What vanished from a later scan speaks against what is still listed, and what stayed
-// for it; where there was one scan, neither is known.
-func TestScorerCountsWhatVanished(t *testing.T) {
-	for _, c := range []struct {
-		first, second int // objects listed
-		want          float64
-	}{{7, 0, 0}, {7, 2, math.Log(3. / 6)}, {7, 7, math.Log(8)}, {1, 1, math.Log(2)}} {
-		l := &listed{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Snapshots}}
-		for scan, objects := range []int{c.first, c.second} {
-			for i := range objects {
-				l.events = append(l.events, ingest.Event{Op: ingest.Outstanding, Seq: int64(len(l.events)), Block: int64(len(l.events)),
-					Loss: ingest.Unreferenced, Scan: int32(scan), Addr: uint64(i + 1), Size: 8, Count: 1, Stack: l.site("f")})
-			}
+// Of reports and snapshots the trees are asked alone: the same weights or others.
+func TestScorerAsksTheTreesAlone(t *testing.T) {
+	l := &listed{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.EndReport}}
+	for i, loss := range []ingest.Loss{ingest.Definite, ingest.Unreferenced, ingest.Unreferenced} {
+		l.events = append(l.events, ingest.Event{Op: ingest.Outstanding, Seq: int64(i), Block: int64(i), Addr: uint64(i + 1), Loss: loss, Size: 8, Count: 1, Stack: l.site(loss.String())})
+	}
+	vs := views(t, l)
+	var examples []model.TreeExample
+	var features model.Features
+	for i, v := range vs {
+		examples = append(examples, model.TreeExample{Features: features.Of(v), Leak: i%2 == 0, Weight: 100})
+	}
+	c := randomCheckpoint(t)
+	var err error
+	if c.Trees, err = model.FitTrees(context.Background(), map[tokenize.Kind][]model.TreeExample{tokenize.KindEvents: examples}, model.TreesConfig{Trees: 10}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewScorer(c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	sites, blocks, err := s.Score(context.Background(), vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	odds, err := s.LogOdds(context.Background(), vs, make([]*tokenize.Sequence, len(vs)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range vs {
+		want := s.manifest.Report.Calibration.LogOdds(c.Trees.Logit(v))
+		lost := v.Scene.Lost(v.Live[0])
+		if odds[i] != want || !lost && (math.Abs(sites[i]-1/(1+math.Exp(-want))) > 1e-9 || blocks[i] != nil) || lost && (sites[i] < certain || blocks[i][0] < certain) {
+			t.Errorf("site %d: log-odds %v, want %v; probability %v, of its blocks %v", i, odds[i], want, sites[i], blocks[i])
 		}
-		vs := views(t, l)
-		if got := staying(vs[0]); got != c.want {
-			t.Errorf("%d objects, then %d: %v, want %v", c.first, c.second, got, c.want)
-		}
-		s, err := NewScorer(randomCheckpoint(t), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		sites, _, err := s.Score(context.Background(), vs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		net, _, err := s.predict(train.NewBatch([]*tokenize.Sequence{tokenize.Tokenize(vs[0])}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		without := s.manifest.Report.Calibration.LogOdds(float64(net[0]))
-		if d := math.Log(sites[0]/(1-sites[0])) - without - c.want; math.Abs(d) > 1e-5 {
-			t.Errorf("%d objects, then %d: log-odds off by %v", c.first, c.second, d)
-		}
-		s.Close()
 	}
 }
 

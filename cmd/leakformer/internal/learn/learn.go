@@ -31,14 +31,17 @@ func Add(data *train.Data, run *tokenize.Run, l *datasets.LogLabels) (ok bool, e
 	return true, nil
 }
 
-// ForTrees are the cases that a train.Second is handed, as trees learn from them. drawn is
-// told after each how many there are; nil: nobody.
-func ForTrees(cases func(func(train.Case) error) error, drawn func(n int)) (examples []model.TreeExample, err error) {
+// ForTrees are the cases that a train.Second is handed, as trees learn from them, by the
+// kind of log that they are to be learned for. drawn is told after each how many there are; nil: nobody.
+func ForTrees(cases func(func(train.Case) error) error, drawn func(n int)) (map[tokenize.Kind][]model.TreeExample, error) {
 	var features model.Features
-	err = cases(func(k train.Case) error {
-		examples = append(examples, model.TreeExample{Features: features.Of(k.View), Leak: k.Leak, Weight: k.Weight})
-		if drawn != nil {
-			drawn(len(examples))
+	examples := map[tokenize.Kind][]model.TreeExample{}
+	n := 0
+	err := cases(func(k train.Case) error {
+		x := features.Of(k.View)[:len(model.FeatureNames(k.Kind))]
+		examples[k.Kind] = append(examples[k.Kind], model.TreeExample{Features: x, Leak: k.Leak, Weight: k.Weight})
+		if n++; drawn != nil {
+			drawn(n)
 		}
 		return nil
 	})

@@ -30,9 +30,9 @@ func xor(n int, seed uint64) []TreeExample {
 	return out
 }
 
-func fit(t testing.TB, examples []TreeExample, cfg TreesConfig) *Trees {
+func fit(t testing.TB, examples []TreeExample, cfg TreesConfig) *Forest {
 	t.Helper()
-	trees, err := FitTrees(context.Background(), examples, cfg)
+	trees, err := FitForest(context.Background(), examples, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,13 +115,13 @@ func TestTreesErrors(t *testing.T) {
 		"rows":     {ok, TreesConfig{Rows: 1.5}},
 		"columns":  {ok, TreesConfig{Columns: -0.1}},
 	} {
-		if trees, err := FitTrees(context.Background(), c.examples, c.cfg); err == nil {
+		if trees, err := FitForest(context.Background(), c.examples, c.cfg); err == nil {
 			t.Errorf("%s: no error, but %+v", name, trees)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := FitTrees(ctx, xor(50, 1), TreesConfig{}); err != context.Canceled {
+	if _, err := FitForest(ctx, xor(50, 1), TreesConfig{}); err != context.Canceled {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -130,7 +130,8 @@ func TestTreesErrors(t *testing.T) {
 func feature(t *testing.T, scene *tokenize.Scene, name string) float64 {
 	t.Helper()
 	at := -1
-	for i, n := range FeatureNames {
+	names := FeatureNames(scene.Kind())
+	for i, n := range names {
 		if n == name {
 			at = i
 		}
@@ -142,12 +143,12 @@ func feature(t *testing.T, scene *tokenize.Scene, name string) float64 {
 	var features Features
 	scene.Views(func(v *tokenize.View) bool {
 		x := features.Of(v)
-		if len(x) != len(FeatureNames) {
-			t.Fatalf("%d features, %d names", len(x), len(FeatureNames))
+		if len(x) != len(names) {
+			t.Fatalf("%d features, %d names", len(x), len(names))
 		}
 		for i, f := range x {
 			if math.IsNaN(f) || math.IsInf(f, 0) {
-				t.Errorf("feature %q is %v", FeatureNames[i], f)
+				t.Errorf("feature %q is %v", names[i], f)
 			}
 		}
 		if scene.Run.Sites[v.Site].Frames[0].Function == "s" {
@@ -222,6 +223,72 @@ func TestFeatures(t *testing.T) {
 	r.Outstanding("s<main", 3, 24, 3)
 	if got := feature(t, r.Scene(t), "loss as reported"); got != 3 {
 		t.Errorf("loss as reported: %v", got)
+	}
+}
+
+// What snapshots show of a site that grows by 100 bytes from look to look, but falls
+// once, beside one that stays.
+func TestFeaturesOfSeries(t *testing.T) {
+	series := func(clean ...*detecttest.Log) *tokenize.Scene {
+		l := detecttest.NewLog("run", "app")
+		l.Alloc("other<main", 1000)
+		var held []int64
+		for i := range 8 { // looks at events 2, 4, 7 and so on
+			held = append(held, l.Alloc("s<main", 100))
+			l.Free(l.Alloc("brief<main", 8))
+			if i == 3 {
+				l.Free(held[0])
+				l.Free(held[1])
+			}
+		}
+		events := l.Scene(t, clean...)
+		looks := tokenize.Looks{}
+		for i := range uint32(8) {
+			at := 1 + 3*(i+1)
+			if i >= 3 {
+				at += 2
+			}
+			looks.At = append(looks.At, at)
+		}
+		run, _ := events.AsSeries(looks)
+		return &tokenize.Scene{Run: run, Cut: run.Events, Reference: events.Reference}
+	}
+	clean := detecttest.NewLog("clean", "app")
+	clean.Alloc("s<main", 250)
+	clean.Alloc("other<main", 1000)
+	alone, beside := series(), series(clean)
+	// 100 200 300 200 300 400 500 600
+	for _, c := range []struct {
+		scene *tokenize.Scene
+		name  string
+		want  float64
+	}{
+		{alone, "snapshots", math.Log2(9)},
+		{alone, "snapshots that show it, share", 1},
+		{alone, "first snapshot that shows it, share", 0},
+		{alone, "steps that rose, share", 6. / 7},
+		{alone, "steps that fell, share", 1. / 7},
+		{alone, "steps since the last fall, share", 4. / 8},
+		{alone, "bytes to the first, ratio", math.Log2(601. / 101)},
+		{alone, "bytes to half, ratio", math.Log2(601. / 301)},
+		{alone, "blocks to half, ratio", math.Log2(7. / 4)},
+		{alone, "bytes, share of the most ever", 1},
+		{alone, "deepest fall, share", 1. / 3},
+		{alone, "least growth in the last three steps, ratio", math.Log2(601. / 501)},
+		{alone, "bytes, share of the whole", 600. / 1600},
+		{alone, "growth, share of the whole's", 1},
+		{alone, "whole to the first, ratio", math.Log2(1601. / 1101)},
+		{alone, "bytes to most in clean runs, ratio", unknown},
+		{beside, "bytes to most in clean runs, ratio", math.Log2(601. / 251)},
+		{beside, "bytes at half to most in clean runs, ratio", math.Log2(301. / 251)},
+		{beside, "snapshots with more than in clean runs, share", 5. / 8},
+	} {
+		if got := feature(t, c.scene, c.name); math.Abs(got-c.want) > 1e-6 {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	if names, all := FeatureNames(tokenize.KindEvents), FeatureNames(tokenize.KindSeries); !slices.Equal(all[:len(names)], names) || len(all) == len(names) {
+		t.Errorf("%d features of events do not begin the %d of snapshots", len(names), len(all))
 	}
 }
 
