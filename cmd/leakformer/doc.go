@@ -56,5 +56,6 @@
 // The arrows are the imports, which imports_test.go holds to. What learns (train)
 // and what judges (detect) know nothing of the network: it stands behind
 // train.Learner and detect.Scorer, and model/torch alone needs libtorch. The boosted
-// trees that judge beside it are a train.Second, in model.
+// trees that judge logs of events beside it, and all other logs in its place, are a
+// train.Second, in model.
 package main
