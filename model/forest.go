@@ -83,7 +83,7 @@ func FitForest(ctx context.Context, examples []TreeExample, cfg TreesConfig) (*F
 		}
 	}
 	if leaks == 0 || leaks == all {
-		return nil, errors.New("trees need sites that leak and sites that do not to learn from")
+		return nil, errOneSided
 	}
 	t := &Forest{prior: math.Log(leaks / (all - leaks))}
 	g := newGrower(examples, cfg, t.prior)
@@ -95,6 +95,8 @@ func FitForest(ctx context.Context, examples []TreeExample, cfg TreesConfig) (*F
 	}
 	return t, nil
 }
+
+var errOneSided = errors.New("trees need sites that leak and sites that do not to learn from")
 
 // sum is the logit of what has the features.
 func (t *Forest) sum(features []float64) float64 {

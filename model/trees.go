@@ -3,6 +3,7 @@ package model
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"leakformer/tokenize"
@@ -21,18 +22,19 @@ type Trees struct {
 	file     []byte // that they were read from, nil if they were grown
 }
 
-// FitTrees grows a forest on the examples of each kind of log; there have to be some
-// of logs of events. Of a kind without examples those of events judge.
+// FitTrees grows a forest on the examples of each kind of log. There have to be some of
+// logs of events that leak, and some that do not; where another kind lacks either, the
+// forest for events judges it.
 func FitTrees(ctx context.Context, examples map[tokenize.Kind][]TreeExample, cfg TreesConfig) (*Trees, error) {
 	var grown [len(kinds)]*Forest
 	var errs [len(kinds)]error
 	together(len(kinds), func(i int) {
-		kind := kinds[i]
-		if kind != tokenize.KindEvents && len(examples[kind]) == 0 {
-			return
-		}
-		if grown[i], errs[i] = FitForest(ctx, examples[kind], cfg); errs[i] != nil {
-			errs[i] = fmt.Errorf("%s: %w", kind, errs[i])
+		f, err := FitForest(ctx, examples[kinds[i]], cfg)
+		switch {
+		case err == nil:
+			grown[i] = f
+		case kinds[i] == tokenize.KindEvents || !errors.Is(err, errOneSided):
+			errs[i] = fmt.Errorf("%s: %w", kinds[i], err)
 		}
 	})
 	if err := cmp.Or(errs[:]...); err != nil {

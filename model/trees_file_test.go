@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -25,6 +26,24 @@ func grown(t testing.TB) *Trees {
 		t.Fatal(err)
 	}
 	return trees
+}
+
+// A kind of log of which there is too little to learn is judged as events are; of events
+// themselves there has to be enough.
+func TestFitTreesLacksExamples(t *testing.T) {
+	ctx, cfg := context.Background(), TreesConfig{Trees: 2, MinLeaf: 1}
+	few := []TreeExample{{Features: []float64{0, 1, 2}, Leak: true, Weight: 1}}
+	trees, err := FitTrees(ctx, map[tokenize.Kind][]TreeExample{tokenize.KindEvents: xor(300, 1), tokenize.KindSuspects: few}, cfg)
+	if err != nil || trees.of(tokenize.KindSuspects) != trees.of(tokenize.KindEvents) || len(trees.forests) != 1 {
+		t.Errorf("%+v, %v", trees, err)
+	}
+	if _, err := FitTrees(ctx, map[tokenize.Kind][]TreeExample{tokenize.KindEvents: few, tokenize.KindSuspects: xor(300, 1)}, cfg); !errors.Is(err, errOneSided) {
+		t.Errorf("one event log's leak is enough: %v", err)
+	}
+	ragged := append(xor(4, 1), few[0], TreeExample{Features: []float64{0}, Weight: 1})
+	if _, err := FitTrees(ctx, map[tokenize.Kind][]TreeExample{tokenize.KindEvents: xor(300, 1), tokenize.KindReport: ragged}, cfg); err == nil {
+		t.Error("ragged examples of reports are passed over")
+	}
 }
 
 func TestTreesFile(t *testing.T) {
