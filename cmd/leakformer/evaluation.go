@@ -70,7 +70,7 @@ func (e *evaluation) admit(s *eval.Sample, program, trace string) error {
 		return nil
 	}
 	if err := e.trained.Unknown("test", l); err != nil {
-		return fmt.Errorf("%w: what is measured %s is no measure for new programs; --known measures it as a known one", err, s.Setting)
+		return fmt.Errorf("%w: what is measured (%s) is no measure for new programs; --known measures it as a known one", err, s.Setting)
 	}
 	return nil
 }
@@ -208,9 +208,12 @@ func (e *evaluation) samples() iter.Seq2[*eval.Sample, error] {
 				}
 			}
 		}
-		if e.evaluated == 0 {
+		switch n := len(e.leftOut); {
+		case e.evaluated == 0 && n > 1:
+			yield(nil, fmt.Errorf("no log is left to evaluate: %d are left out (all with --verbose): %w", n, e.leftOut[0]))
+		case e.evaluated == 0:
 			yield(nil, fmt.Errorf("no log is left to evaluate: %w", errors.Join(e.leftOut...)))
-		} else if n := len(e.leftOut); n > 0 {
+		case n > 0:
 			e.sh.warn("note: %d logs are left out (all with --verbose): %v", n, e.leftOut[0])
 		}
 	}

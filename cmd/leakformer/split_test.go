@@ -58,7 +58,7 @@ func TestLeakySplitsAreRefused(t *testing.T) {
 	}{
 		{"eval --labels @leaky/labels.json --cut 0.9 @leaky/4.raw", 0, "known program, cut at 90 %"},
 		{"eval --labels @leaky/labels.json --cut 0.9 --reference @clean/0.raw @leaky/4.raw", 1, "program app is in the training part (app.model@"},
-		{"eval --labels @leaky/labels.json --cut 0.9 --reference @clean/0.raw", 1, "no log is left to evaluate: program app is in the training part"},
+		{"eval --labels @leaky/labels.json --cut 0.9 --reference @clean/0.raw", 1, "no log is left to evaluate: 2 are left out (all with --verbose): program app is in the training part"},
 		{"eval --labels @leaky/labels.json --cut 0.9 --blind @leaky/4.raw", 1, "is no measure for new programs"},
 		{"eval --labels @leaky/labels.json --cut 0.9 --blind --known @leaky/4.raw", 0, "known program, cut at 90 %"},
 		{"eval --labels @other.json --cut 0.9 @learned.raw", 1, "learned.raw (test part) are the same run: the same events and call stacks"},
