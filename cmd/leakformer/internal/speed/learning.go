@@ -103,7 +103,8 @@ func (t *trees) events() []model.TreeExample { return t.cases[tokenize.KindEvent
 
 // Logit implements [train.Second].
 func (t *trees) Logit(v *tokenize.View) float64 {
-	t.asked = append(t.asked, t.features.Of(v))
+	// Of snapshots there are more features, behind the others.
+	t.asked = append(t.asked, t.features.Of(v)[:len(t.events()[0].Features)])
 	return t.grown.Logit(v)
 }
 
