@@ -233,7 +233,7 @@ func TestFeaturesOfSeries(t *testing.T) {
 		l := detecttest.NewLog("run", "app")
 		l.Alloc("other<main", 1000)
 		var held []int64
-		for i := range 8 { // looks at events 2, 4, 7 and so on
+		for i := range 8 { // looks behind each, and behind what is freed
 			held = append(held, l.Alloc("s<main", 100))
 			l.Free(l.Alloc("brief<main", 8))
 			if i == 3 {

@@ -13,7 +13,6 @@ import (
 )
 
 // grown are trees for logs of events and, other ones, for reports.
-
 func grown(t testing.TB) *Trees {
 	t.Helper()
 	examples := xor(300, 1)

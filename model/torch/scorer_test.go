@@ -149,6 +149,21 @@ func TestScorerCalibration(t *testing.T) {
 	}
 }
 
+// everySecond are trees that learned that every second site leaks.
+func everySecond(t *testing.T, vs []*tokenize.View) *model.Trees {
+	t.Helper()
+	var examples []model.TreeExample
+	var features model.Features
+	for i, v := range vs {
+		examples = append(examples, model.TreeExample{Features: features.Of(v), Leak: i%2 == 0, Weight: 100})
+	}
+	trees, err := model.FitTrees(context.Background(), map[tokenize.Kind][]model.TreeExample{tokenize.KindEvents: examples}, model.TreesConfig{Trees: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trees
+}
+
 // With trees in the checkpoint it is both that judge.
 func TestScorerAsksTheTrees(t *testing.T) {
 	l := &listed{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.Events}}
@@ -156,11 +171,6 @@ func TestScorerAsksTheTrees(t *testing.T) {
 		l.events = append(l.events, ingest.Event{Op: ingest.Alloc, Seq: i, Block: i, Addr: uint64(i + 1), Size: 8, Count: 1, Stack: l.site(string(rune('a' + min(i, 9))))})
 	}
 	vs := views(t, l)
-	var examples []model.TreeExample
-	var features model.Features
-	for i, v := range vs {
-		examples = append(examples, model.TreeExample{Features: features.Of(v), Leak: i%2 == 0, Weight: 100})
-	}
 	c := randomCheckpoint(t)
 	logits := func() (out []float64) {
 		s, err := NewScorer(c, Options{})
@@ -178,10 +188,7 @@ func TestScorerAsksTheTrees(t *testing.T) {
 		return out
 	}
 	network := logits()
-	var err error
-	if c.Trees, err = model.FitTrees(context.Background(), map[tokenize.Kind][]model.TreeExample{tokenize.KindEvents: examples}, model.TreesConfig{Trees: 10}); err != nil {
-		t.Fatal(err)
-	}
+	c.Trees = everySecond(t, vs)
 	told := false
 	for i, z := range logits() {
 		tree := c.Trees.Logit(vs[i])
@@ -217,23 +224,15 @@ func TestScorerBelievesTheChecker(t *testing.T) {
 	}
 }
 
-// Of reports and snapshots the trees are asked alone: the same weights or others.
+// Of reports the trees are asked alone.
 func TestScorerAsksTheTreesAlone(t *testing.T) {
 	l := &listed{stacks: ingest.NewStacks(), report: ingest.Report{Class: ingest.EndReport}}
 	for i, loss := range []ingest.Loss{ingest.Definite, ingest.Unreferenced, ingest.Unreferenced} {
 		l.events = append(l.events, ingest.Event{Op: ingest.Outstanding, Seq: int64(i), Block: int64(i), Addr: uint64(i + 1), Loss: loss, Size: 8, Count: 1, Stack: l.site(loss.String())})
 	}
 	vs := views(t, l)
-	var examples []model.TreeExample
-	var features model.Features
-	for i, v := range vs {
-		examples = append(examples, model.TreeExample{Features: features.Of(v), Leak: i%2 == 0, Weight: 100})
-	}
 	c := randomCheckpoint(t)
-	var err error
-	if c.Trees, err = model.FitTrees(context.Background(), map[tokenize.Kind][]model.TreeExample{tokenize.KindEvents: examples}, model.TreesConfig{Trees: 10}); err != nil {
-		t.Fatal(err)
-	}
+	c.Trees = everySecond(t, vs)
 	s, err := NewScorer(c, Options{})
 	if err != nil {
 		t.Fatal(err)
