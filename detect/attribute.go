@@ -71,14 +71,13 @@ func attribute(ctx context.Context, e Explainer, c *candidate, alone *tokenize.S
 	all, rest := odds[0], odds[1:]
 	out := make([]Effect, 0, len(groups))
 	for _, g := range groups {
-		whole := newEffect(g.what, all, rest[0])
-		rest = rest[1:]
+		whole, parts := newEffect(g.what, all, rest[0]), rest[1:][:len(g.positions)]
+		rest = rest[1+len(g.positions):]
 		if whole.Effect == 0 {
-			rest = rest[len(g.positions):]
 			continue // the scorer did not look at it
 		}
 		for i, pos := range g.positions {
-			part := newEffect(g.names[i], all, rest[i])
+			part := newEffect(g.names[i], all, parts[i])
 			if part.Effect == 0 {
 				continue
 			}
@@ -88,7 +87,6 @@ func attribute(ctx context.Context, e Explainer, c *candidate, alone *tokenize.S
 			}
 			whole.Parts = append(whole.Parts, part)
 		}
-		rest = rest[len(g.positions):]
 		slices.SortStableFunc(whole.Parts, func(a, b Effect) int { return cmp.Compare(math.Abs(b.Effect), math.Abs(a.Effect)) })
 		whole.Parts = whole.Parts[:min(len(whole.Parts), maxParts)]
 		out = append(out, whole)

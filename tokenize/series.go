@@ -223,8 +223,9 @@ type Trend struct {
 func NewTrend(v *View) *Trend {
 	run := v.Scene.Run
 	t := &Trend{run.Snapshots, run.Course(v.Site)}
-	for i := range t.Points {
-		if now := t.Points[len(t.Points)-1]; v.steady {
+	if v.steady {
+		now := t.Points[len(t.Points)-1]
+		for i := range t.Points {
 			t.Points[i].Blocks, t.Points[i].Bytes = now.Blocks, now.Bytes
 		}
 	}

@@ -59,12 +59,12 @@ const (
 
 // Kind of the scene's log.
 func (s *Scene) Kind() Kind {
-	switch r := s.Run; {
-	case r.Snapshots != nil:
+	switch b := &s.Run.Blocks; {
+	case s.IsSeries():
 		return KindSeries
-	case r.Class == ingest.Events:
+	case !s.IsReport():
 		return KindEvents
-	case r.Blocks.Len() > 0 && r.Blocks.Loss(0) == ingest.Unreferenced:
+	case b.Len() > 0 && b.Loss(0) == ingest.Unreferenced:
 		return KindSuspects
 	}
 	return KindReport
