@@ -104,7 +104,7 @@ func (t *trees) events() []model.TreeExample { return t.cases[tokenize.KindEvent
 // Logit implements [train.Second].
 func (t *trees) Logit(v *tokenize.View) float64 {
 	// Of snapshots there are more features, behind the others.
-	t.asked = append(t.asked, t.features.Of(v)[:len(t.events()[0].Features)])
+	t.asked = append(t.asked, t.features.Of(v)[:len(model.FeatureNames(tokenize.KindEvents))])
 	return t.grown.Logit(v)
 }
 
